@@ -1,0 +1,381 @@
+#!/usr/bin/env bash
+# One local machine: machine.sh create | start | stop | restart | update | delete
+#
+# A machine is systemd in its own mount, PID, UTS, IPC, network and cgroup namespaces. Everything it needs to be started
+# again is in its folder, GG_MACHINE_DIR; what the namespaces hold (mounts, network) ends with its processes, so a killed
+# machine leaves control groups and files only, and both are recorded in the folder before they are made.
+#   owner machine.conf hosts authorized_key     what it is (data, never sourced)
+#   upper/ work/ root/ disk/                    its overlay, and the folders that must be a real disk
+#   run/                                        while it runs: cgroups, init.pid, init.start
+#   console.log                                 what was said before systemd took over
+# `create` reads the values from the environment and the private SSH host key from stdin; the other verbs read the folder.
+set -euo pipefail
+scripts=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$scripts/common.sh"
+# shellcheck source-path=SCRIPTDIR source=cgroup.sh
+. "$scripts/cgroup.sh"
+
+readonly KEYS="environment name instance address prefix gateway bridge alias veth cgroup memory image bundle"
+
+# Folders that need a real file system (overlay on overlay is refused, etcd wants fsync) and outlive the container store.
+readonly DISKS="containerd:/var/lib/containerd kubelet:/var/lib/kubelet etcd:/var/lib/etcd \
+local-path:/opt/local-path-provisioner log:/var/log"
+
+# Units that would reach for the host's devices or clocks, wait for a terminal, or run on a timer nobody wants here.
+readonly MASKED="systemd-udevd.service systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udev-trigger.service \
+systemd-udev-settle.service systemd-timesyncd.service systemd-networkd.service systemd-resolved.service \
+systemd-logind.service systemd-firstboot.service systemd-hwdb-update.service systemd-modules-load.service \
+systemd-remount-fs.service systemd-journal-catalog-update.service systemd-update-utmp.service systemd-pcrphase.service \
+systemd-pcrphase-sysinit.service modprobe@.service kmod-static-nodes.service systemd-machine-id-commit.service \
+console-getty.service getty.target getty@.service serial-getty@.service container-getty@.service \
+dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-kernel-config.mount \
+sys-fs-fuse-connections.mount proc-sys-fs-binfmt_misc.automount tmp.mount swap.target \
+apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
+logrotate.timer man-db.timer systemd-tmpfiles-clean.timer ssh.socket"
+
+# Filled by load from machine.conf.
+name="" instance="" address="" prefix="" gateway="" bridge="" alias="" veth="" cgroup="" memory="" image="" bundle=""
+
+dir=${GG_MACHINE_DIR:?GG_MACHINE_DIR, the folder of the machine, is not set}
+run=$dir/run
+
+load() {
+  local key
+  [[ -e $dir/machine.conf ]] || fail "$dir holds no machine: it was never finished, or was removed"
+  for key in $KEYS; do
+    printf -v "$key" '%s' "$(conf_value "$dir/machine.conf" "$key" || true)"
+  done
+}
+
+running() {
+  [[ -e $run/init.pid && -e $run/init.start && $(start_time "$(cat "$run/init.pid")") == "$(cat "$run/init.start")" ]]
+}
+
+# --- making the folder ---------------------------------------------------------------------------------------------------
+
+save_conf() {
+  local key variable
+  for key in $KEYS; do
+    variable=GG_${key^^}
+    printf '%s=%s\n' "$key" "${!variable:-}"
+  done | write_file "$dir/machine.conf" 644
+  printf '%s\n' "$GG_HOSTS" | write_file "$dir/hosts" 644
+  printf '%s\n' "$GG_AUTHORIZED_KEY" | write_file "$dir/authorized_key" 644
+}
+
+# The baked container store is shared by hard links: layers and blobs are never written in place, the databases are, so
+# those are real copies. On another file system links are impossible and the machine starts with an empty store.
+seed_containerd() {
+  local baked=$image/containerd database
+  if [[ ! -d $baked ]]; then return 0; fi
+  if [[ $(stat --format=%d "$baked") != $(stat --format=%d "$dir") ]]; then
+    say "note: $dir and $image are on different file systems: $name starts with an empty image store"
+    return 0
+  fi
+  rmdir "$dir/disk/containerd"
+  cp --archive --link "$baked" "$dir/disk/containerd"
+  while IFS= read -r -d '' database; do
+    cp --archive --remove-destination "$baked/${database#"$dir/disk/containerd/"}" "$database"
+  done < <(find "$dir/disk/containerd" -path '*/io.containerd.snapshotter.v1.*/snapshots' -prune -o \
+    -path '*/io.containerd.content.v1.content/blobs' -prune -o -type f -print0)
+}
+
+render_hosts() {
+  printf '127.0.0.1 localhost\n'
+  cat "$dir/hosts"
+}
+
+# A name server on loopback would make CoreDNS forward to itself. The host's own is of use only when the host forwards
+# packets; otherwise the host's end of the bridge refuses at once instead of leaving every look-up to time out.
+render_resolver() {
+  local servers=""
+  if [[ $(cat /proc/sys/net/ipv4/ip_forward) == 1 && -r /etc/resolv.conf ]]; then
+    servers=$(grep -E '^nameserver ' /etc/resolv.conf | grep -vE '^nameserver (127\.|::1)' | head -2 || true)
+  fi
+  printf '%s\n' "${servers:-nameserver $gateway}" "options timeout:1 attempts:1"
+}
+
+render_machine_env() {
+  cat <<END
+GG_BUNDLE=/opt/gourmetgram/bundle
+GG_SHARED_DISK=true
+GG_MEMORY_BYTES=$memory
+GG_RESTRICT_OOM_SCORE_ADJ=$(lacks_sys_resource)
+END
+}
+
+# Without CAP_SYS_RESOURCE (bit 24) nothing may lower oom_score_adj; container runtimes must be told.
+lacks_sys_resource() {
+  local bounding
+  bounding=$(sed -n 's/^CapBnd:\t*//p' /proc/self/status)
+  if (((16#$bounding >> 24 & 1) == 1)); then printf false; else printf true; fi
+}
+
+make_upper() {
+  local etc=$dir/upper/etc unit
+  mkdir -p "$etc/ssh/sshd_config.d" "$etc/systemd/system" "$etc/systemd/journald.conf.d" "$etc/gourmetgram" "$etc/sysctl.d" \
+    "$dir/upper/opt/gourmetgram/bundles" "$dir/upper/opt/local-path-provisioner" "$dir/upper/var/lib"
+  install -d -m 700 "$dir/upper/root" "$dir/upper/root/.ssh"
+  (umask 077 && cat >"$etc/ssh/gourmetgram_host_key")
+  cat >"$etc/ssh/sshd_config.d/10-gourmetgram.conf" <<END
+HostKey /etc/ssh/gourmetgram_host_key
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+X11Forwarding no
+UsePAM no
+UseDNS no
+# A whole environment opens its sessions at the same moment.
+MaxStartups 200:30:400
+MaxSessions 200
+LoginGraceTime 60
+END
+  cat >"$etc/systemd/journald.conf.d/10-gourmetgram.conf" <<END
+[Journal]
+Storage=persistent
+SystemMaxUse=64M
+RuntimeMaxUse=16M
+ReadKMsg=no
+Audit=no
+END
+  printf 'net.ipv4.ip_forward = 1\n' >"$etc/sysctl.d/99-gourmetgram.conf"
+  printf '%s\n' "$name" >"$etc/hostname"
+  printf '%s\n' "${instance//-/}" >"$etc/machine-id"
+  for unit in $MASKED; do ln -sfn /dev/null "$etc/systemd/system/$unit"; done
+  ln -sfn /lib/systemd/system/multi-user.target "$etc/systemd/system/default.target"
+  # cgroup v1 hosts: what kubelet insists on writing is shared with the host, so it gets files of its own (see enter.sh).
+  mkdir -p "$dir/proc"
+  printf '10\n' >"$dir/proc/kernel.panic"
+  printf '1\n' >"$dir/proc/kernel.panic_on_oops"
+  printf '1\n' >"$dir/proc/vm.overcommit_memory"
+}
+
+# Files that an update may rewrite in a running machine, below ROOT.
+write_settings() {
+  local root=$1
+  render_hosts | write_file "$root/etc/hosts" 644
+  render_resolver | write_file "$root/etc/resolv.conf" 644
+  render_machine_env | write_file "$root/etc/gourmetgram/machine.env" 644
+  write_file "$root/root/.ssh/authorized_keys" 600 <"$dir/authorized_key"
+  ln -sfn "bundles/${bundle##*/}" "$root/opt/gourmetgram/bundle"
+}
+
+# Tools size themselves by /proc/meminfo; the machine has its limit, not the host's memory. Written in place: it is a mount.
+write_meminfo() {
+  local kib=$((memory / 1024))
+  printf '%-16s%10d kB\n' MemTotal: "$kib" MemFree: "$kib" MemAvailable: "$kib" Buffers: 0 Cached: 0 SwapCached: 0 \
+    Active: 0 Inactive: 0 SwapTotal: 0 SwapFree: 0 Shmem: 0 Slab: 0 SReclaimable: 0 SUnreclaim: 0 >"$dir/proc/meminfo"
+}
+
+# --- verbs ---------------------------------------------------------------------------------------------------------------
+
+create() {
+  need_env GG_OWNER_STACK GG_OWNER_PROJECT GG_NAME GG_ADDRESS GG_PREFIX GG_GATEWAY GG_BRIDGE GG_ALIAS GG_VETH GG_CGROUP \
+    GG_MEMORY GG_IMAGE GG_BUNDLE GG_INSTANCE GG_HOSTS GG_AUTHORIZED_KEY
+  [[ -x $GG_IMAGE/rootfs/lib/systemd/systemd ]] ||
+    fail "$GG_IMAGE/rootfs is no machine image (no lib/systemd/systemd in it): build it again with 'npm run bundle'"
+  check_owner "$dir"
+  # What an interrupted run left is cleared and made again: no half-made machine is ever continued.
+  stop_now
+  clear_folder
+  write_owner "$dir"
+  save_conf
+  load
+  mkdir -p "$dir"/{upper,work,root,run} "$dir"/disk/{containerd,kubelet,etcd,local-path,log/journal}
+  seed_containerd
+  make_upper
+  write_settings "$dir/upper"
+  write_meminfo
+  start
+}
+
+clear_folder() {
+  find "$dir" -mindepth 1 -maxdepth 1 ! -name owner -exec rm -rf --one-file-system {} +
+}
+
+start() {
+  local launcher init
+  if running; then return 0; fi
+  stop_now
+  load
+  [[ -d $image/rootfs && -d $bundle ]] || fail "the image $image or the bundle $bundle of $name is gone: run 'npm run bundle'"
+  mkdir -p "$run"
+  (cd / && lock_environment && ensure_bridge "$bridge" "$gateway" "$prefix" "$alias")
+
+  cgroup_plan "$cgroup" | write_file "$run/cgroups" 644
+  cgroup_make "$run/cgroups" "$memory"
+  rm -f "$run/go" "$run/init.pid" "$run/init.start"
+  mkfifo -m 600 "$run/go"
+
+  # Detached from this shell, its terminal, its lock and its working folder: the machine outlives who starts it.
+  (
+    cgroup_enter "$run/cgroups" "$BASHPID" root
+    cd /
+    exec env -i PATH="$PATH" LC_ALL=C dir="$dir" name="$name" address="$address" prefix="$prefix" gateway="$gateway" \
+      image="$image" bundles="${bundle%/*}" disks="$DISKS" cgroups="$(cut -d' ' -f1 "$run/cgroups" | tr '\n' ' ')" \
+      setsid unshare --mount --uts --ipc --net --pid --cgroup --fork --kill-child --propagation private \
+      "$scripts/enter.sh" </dev/null >"$dir/console.log" 2>&1 9>&-
+  ) &
+  launcher=$!
+  wait_for 100 test -e "$run/init.pid" || machine_failed "did not enter its namespaces"
+  init=$(cat "$run/init.pid")
+  cgroup_enter "$run/cgroups" "$launcher" launcher
+  if [[ -e /sys/class/net/$veth ]]; then ip link delete dev "$veth"; fi
+  ip link add name "$veth" type veth peer name eth0 netns "$init"
+  ip link set dev "$veth" master "$bridge" up
+  start_time "$init" | write_file "$run/init.start" 644
+  printf 'go\n' >"$run/go"
+  # 60 s: a boot takes two to five; ten machines on two cores take longer.
+  wait_for 600 answers "$launcher" || machine_failed "does not answer SSH at $address"
+}
+
+lock_environment() {
+  exec 8<"$(dirname "$dir")"
+  flock --exclusive --wait 60 8
+}
+
+# wait_for TENTHS COMMAND...: until the command succeeds; a status of 2 gives up at once.
+wait_for() {
+  local tenths=$1 status
+  shift
+  while ((tenths-- > 0)); do
+    status=0
+    "$@" || status=$?
+    if ((status == 0)); then return 0; fi
+    if ((status == 2)); then return 1; fi
+    sleep 0.1
+  done
+  return 1
+}
+
+answers() {
+  kill -0 "$1" 2>/dev/null || return 2
+  local banner=""
+  { read -r -t 1 banner <&7; } 7<>"/dev/tcp/$address/22" || return 1
+  [[ $banner == SSH-* ]]
+} 2>/dev/null
+
+machine_failed() {
+  local reason=$1
+  say "--- last lines of $name's console and journal"
+  log_lines 20 >&2 || true
+  stop_now || true
+  fail "the machine $name $reason"
+}
+
+# log_lines COUNT: console, then the journal, read with the image's own journalctl; works for a dead machine too.
+log_lines() {
+  tail -n "$1" "$dir/console.log" 2>/dev/null || true
+  if [[ -n $(ls -A "$dir/disk/log/journal" 2>/dev/null) ]]; then
+    # shellcheck disable=SC2016  # expanded by the inner shell
+    unshare --mount --propagation private sh -c \
+      'mount --bind "$1" "$2/var/log" && exec chroot "$2" journalctl --directory=/var/log/journal --no-pager --quiet --lines="$3"' \
+      sh "$dir/disk/log" "$image/rootfs" "$1"
+  fi
+}
+
+# Ends every process of the machine and nothing else: those found in its own control groups. Its first process goes first;
+# the kernel then ends the whole PID namespace.
+stop_now() {
+  local pid tries
+  if [[ -e $run/cgroups ]]; then
+    for tries in {1..100}; do
+      mapfile -t pids < <(cgroup_pids "$run/cgroups")
+      ((${#pids[@]} > 0)) || break
+      for pid in "${pids[@]}"; do
+        if ((tries % 10 == 0)) || is_first "$pid"; then kill -KILL "$pid" 2>/dev/null || true; fi
+      done
+      sleep 0.05
+    done
+    ((${#pids[@]} == 0)) || fail "processes ${pids[*]} of $dir do not end, even when killed (after $tries tries)"
+    cgroup_remove "$run/cgroups"
+  fi
+  if [[ -e $dir/machine.conf ]]; then
+    veth=$(conf_value "$dir/machine.conf" veth)
+    # The kernel takes the network namespace down a moment after its last process.
+    if [[ -e /sys/class/net/$veth ]]; then ip link delete dev "$veth" 2>/dev/null || true; fi
+  fi
+  rm -rf "$run"
+}
+
+# First process of a PID namespace directly below ours.
+is_first() {
+  local ids
+  ids=$(sed -n 's/^NSpid:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null) || return 1
+  [[ $ids =~ ^[0-9]+[[:space:]]+1$ ]]
+}
+
+# Asks systemd to halt, so that databases inside close in order; after 30 s it is ended as by a power cut.
+stop() {
+  local init
+  if running; then
+    init=$(cat "$run/init.pid")
+    kill -s RTMIN+3 "$init" 2>/dev/null || true
+    wait_for 300 stopped || say "note: $(basename "$dir") did not halt in 30 s, its processes are ended"
+  fi
+  stop_now
+}
+
+stopped() { ! running; }
+
+# Applies changed values. Those a running machine can take are applied to it; a bundle elsewhere needs a restart.
+update() {
+  local before root
+  check_owner "$dir"
+  load
+  before=${bundle%/*}
+  save_conf
+  load
+  write_meminfo
+  root=$dir/upper
+  if running; then root=/proc/$(cat "$run/init.pid")/root; fi
+  if running && [[ ${bundle%/*} != "$before" ]]; then
+    stop
+    root=$dir/upper
+  fi
+  write_settings "$root"
+  if IFS= read -r -t 5 key && [[ -n $key ]]; then
+    { printf '%s\n' "$key" && cat; } | write_file "$root/etc/ssh/gourmetgram_host_key" 600
+    if running; then nsenter --target "$(cat "$run/init.pid")" --all systemctl reload ssh; fi
+  fi
+  if running; then
+    while read -r _ folder; do
+      # Raising works from the outside in, lowering from the inside out.
+      cgroup_limit "$folder" "$memory" 2>/dev/null || true
+      cgroup_limit "$folder/root" "$memory"
+      cgroup_limit "$folder" "$memory"
+    done <"$run/cgroups"
+  else
+    start
+  fi
+}
+
+delete() {
+  check_owner "$dir"
+  stop_now
+  # The owner goes last: an interrupted delete is still known as ours and is finished by the next one.
+  clear_folder
+  rm -rf --one-file-system "$dir"
+}
+
+case ${1:-} in
+  create | start | stop | restart | update | delete)
+    if [[ $1 == start || $1 == stop || $1 == restart ]]; then
+      [[ -e $dir/machine.conf ]] || fail "$dir holds no machine"
+    fi
+    if [[ $1 == delete && ! -d $dir ]]; then exit 0; fi
+    lock_folder "$dir"
+    ;;&
+  create) create ;;
+  start) start ;;
+  stop) stop ;;
+  restart)
+    stop
+    start
+    ;;
+  update) update ;;
+  delete) delete ;;
+  log) load && log_lines "${2:-40}" ;;
+  *) fail "usage: machine.sh create|start|stop|restart|update|delete|log [LINES]" ;;
+esac
