@@ -1,0 +1,51 @@
+import { createHash } from "node:crypto";
+import type * as pulumi from "@pulumi/pulumi";
+
+/** Outputs of one resource type: from its name and inputs. Wrap a secret with `fakeSecret`. */
+export type FakeOutputs = (
+  name: string,
+  // biome-ignore lint/suspicious/noExplicitAny: inputs of every type
+  inputs: any,
+) => Record<string, unknown>;
+
+const SIGNATURE = "4dabf18193072939515e22adb298388d";
+const SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270";
+
+/** A value the fake engine returns as a secret. */
+export function fakeSecret(value: unknown): unknown {
+  return { [SIGNATURE]: SECRET_SIGNATURE, value };
+}
+
+/** Looks like what the own provider and the command provider return; secrets differ by resource name. */
+const builtIn: Readonly<Record<string, FakeOutputs>> = {
+  "gourmetgram:random:Password": (name, inputs) => ({
+    ...inputs,
+    result: fakeSecret(fakePassword(name, inputs.length ?? 32)),
+  }),
+  "command:remote:Command": (name, inputs) => ({ ...inputs, stdout: `${name}.stdout`, stderr: "" }),
+  "command:local:Command": (name, inputs) => ({ ...inputs, stdout: `${name}.stdout`, stderr: "" }),
+};
+
+/** The value `Password` of that resource name gets from the fake engine, to be searched for in tests. */
+export function fakePassword(name: string, length = 32): string {
+  return createHash("sha512").update(name).digest("hex").slice(0, length);
+}
+
+/**
+ * What the fake engine answers for a new resource. In a preview, resources that are made by code on this host or on a
+ * machine have unknown outputs, as with the real engine; others echo their inputs.
+ */
+export function fakeOutputs(
+  args: pulumi.runtime.MockResourceArgs,
+  options: { preview: boolean; fakes: Readonly<Record<string, FakeOutputs>> },
+): { id: string | undefined; state: Record<string, unknown> } {
+  const fake = options.fakes[args.type] ?? builtIn[args.type];
+  const metadata = args.inputs["metadata"]?.value ?? args.inputs["metadata"];
+  const kubernetesName = metadata?.name
+    ? `${metadata.namespace ? `${metadata.namespace}/` : ""}${metadata.name}`
+    : "";
+  return {
+    id: args.custom === false ? undefined : kubernetesName || `${args.name}-id`,
+    state: fake && !options.preview ? fake(args.name, args.inputs) : args.inputs,
+  };
+}
