@@ -1,0 +1,87 @@
+import * as pulumi from "@pulumi/pulumi";
+import { allConfig } from "@pulumi/pulumi/runtime/config";
+import { locateBundle } from "../tools/bundle";
+import { parseEnvironment } from "./parse";
+import type { EnvironmentSpec } from "./spec";
+
+/** Secrets of the settings; they become secret Outputs before anything else sees them. */
+const SECRET_PATHS = [
+  ["platform", "database", "password"],
+  ["platform", "objectStore", "secretAccessKey"],
+] as const;
+
+/** Folders of the bundle on this host. */
+export interface BundleLocation {
+  /** `bin/ cni/ images/ manifests/ SHA256SUMS`: what nodes are made of. */
+  readonly bundleDir: string;
+  /** Root file system and baked containerd root of local machines. */
+  readonly machineDir: string;
+}
+
+/**
+ * The settings of the stack that runs: the only reader of Pulumi config.
+ *
+ * @throws ProblemsError with every problem of the settings
+ */
+export function readEnvironment(): EnvironmentSpec {
+  return parseEnvironment(wrapSecrets(rawSettings(pulumi.getProject(), allConfig())), pulumi.getStack());
+}
+
+/**
+ * Where the bundle is. The commands pass it by environment variables; without them (plain `pulumi up`) the same
+ * folders are computed from the pins.
+ *
+ * @throws Error naming `npm run bundle` when there is no bundle
+ */
+export function readBundleLocation(environment: NodeJS.ProcessEnv = process.env): BundleLocation {
+  const located = { ...locateBundle() };
+  const bundleDir = environment["GOURMETGRAM_BUNDLE_DIR"] || located.bundleDir;
+  const machineDir = environment["GOURMETGRAM_MACHINE_DIR"] || located.machineDir;
+  if (bundleDir === undefined || machineDir === undefined) {
+    throw new Error(
+      "There is no bundle on this host: Kubernetes and the platform's images have not been built or downloaded. " +
+        "Next: npm run bundle",
+    );
+  }
+  return { bundleDir, machineDir };
+}
+
+/** The project's settings out of all config: mappings and lists arrive as JSON text. */
+export function rawSettings(
+  project: string,
+  config: Readonly<Record<string, string>>,
+): Record<string, unknown> {
+  const prefix = `${project}:`;
+  return Object.fromEntries(
+    Object.entries(config)
+      .filter(([key]) => key.startsWith(prefix))
+      .map(([key, value]) => [key.slice(prefix.length), parseValue(value)]),
+  );
+}
+
+function parseValue(value: string): unknown {
+  if (!/^[[{]/.test(value)) {
+    return value;
+  }
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
+}
+
+function wrapSecrets(raw: Record<string, unknown>): Record<string, unknown> {
+  for (const path of SECRET_PATHS) {
+    const parent = path.slice(0, -1).reduce<unknown>((value, key) => property(value, key), raw);
+    const key = path[path.length - 1] as string;
+    const value = property(parent, key);
+    if (typeof value === "string" && value !== "") {
+      (parent as Record<string, unknown>)[key] = pulumi.secret(value);
+    }
+  }
+  return raw;
+}
+
+function property(value: unknown, key: string): unknown {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : undefined;
+}

@@ -1,0 +1,55 @@
+import { createHash } from "node:crypto";
+import { kubernetesVersion } from "./pins";
+import { type EnvironmentNodeSpec, type EnvironmentSpec, STAGES } from "./spec";
+
+/** Kubernetes releases an environment can run: those the bundle holds. */
+export const SUPPORTED_KUBERNETES_VERSIONS: readonly string[] = [kubernetesVersion];
+
+/** Port and TLS mode of an external PostgreSQL that sets none, and the region of an external S3. */
+export const EXTERNAL_DEFAULTS = {
+  databasePort: 5432,
+  databaseName: "mlflowdb",
+  sslMode: "require",
+  region: "us-east-1",
+} as const;
+
+/**
+ * Every default in one place: what an environment with an empty settings file is.
+ * `nodes` is not here because its addresses follow `infra.cidr`: see `defaultNodes`.
+ */
+export function defaultSettings(stackName: string): Omit<EnvironmentSpec, "name" | "nodes"> {
+  return {
+    infra: { kind: "local", cidr: defaultCidr(stackName), memory: "4Gi" },
+    cluster: { podCidr: "10.244.0.0/16", serviceCidr: "10.96.0.0/16", version: kubernetesVersion },
+    platform: {
+      storage: { postgres: "5Gi", minio: "10Gi" },
+      mlflow: { workers: 1, nodePort: 30800 },
+      minio: { nodePort: 30900, consoleNodePort: 30901 },
+      database: { kind: "internal" },
+      objectStore: { kind: "internal" },
+    },
+    stages: STAGES,
+  };
+}
+
+/** One control plane that also runs workloads, and two workers, at .11, .12 and .13 of `cidr`. */
+export function defaultNodes(cidr: string): Readonly<Record<string, EnvironmentNodeSpec>> {
+  const prefix = cidr.split(".").slice(0, 3).join(".");
+  return {
+    node1: { role: "controlPlane", address: `${prefix}.11` },
+    node2: { role: "worker", address: `${prefix}.12` },
+    node3: { role: "worker", address: `${prefix}.13` },
+  };
+}
+
+/**
+ * A network of its own for every environment, the same on every run: `local` has 10.87.0.0/24, others one of
+ * 25600 networks chosen by their name. 10.100 to 10.199 is clear of the default pod and service networks.
+ */
+export function defaultCidr(stackName: string): string {
+  if (stackName === "local") {
+    return "10.87.0.0/24";
+  }
+  const hash = createHash("sha256").update(stackName).digest();
+  return `10.${100 + (hash.readUInt16BE(0) % 100)}.${hash.readUInt8(2)}.0/24`;
+}

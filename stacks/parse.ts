@@ -1,0 +1,393 @@
+import ipaddr from "ipaddr.js";
+import type { NodeRole, Taint } from "../components/contracts";
+import { isLabelValue, labelKeyProblem } from "../components/labels";
+import { DNS_LABEL_RULE, isDnsLabel } from "../components/naming";
+import { ProblemCollector } from "../components/problems";
+import { parseBytes } from "../components/quantity";
+import { type CidrRange, cidrRange, formatRange, overlaps } from "./cidr";
+import { defaultNodes, defaultSettings, EXTERNAL_DEFAULTS, SUPPORTED_KUBERNETES_VERSIONS } from "./defaults";
+import {
+  byteQuantity,
+  type Field,
+  integer,
+  list,
+  object,
+  oneOf,
+  optional,
+  type ReadContext,
+  record,
+  secret,
+  text,
+  union,
+  withDefault,
+} from "./fields";
+import { type EnvironmentSpec, type INFRA_KINDS, SSL_MODES, STAGES } from "./spec";
+
+/** Longest environment name: it becomes part of host names, bridge names and cgroup names. */
+const MAX_NAME_LENGTH = 40;
+
+/** Least memory a machine can work with: kubeadm refuses a control plane below 1700 MB. */
+const LEAST_MEMORY: Readonly<Record<NodeRole, string>> = { controlPlane: "2Gi", worker: "1Gi" };
+
+/** Ports Kubernetes gives to Services of type NodePort. */
+const NODE_PORTS = { min: 30000, max: 32767 };
+
+/** Prefix length of each node's part of the pod network (kube-controller-manager's default). */
+const NODE_POD_PREFIX = 24;
+
+/**
+ * Checks the raw settings of an environment and fills in the defaults.
+ *
+ * @param raw values by key as in `Pulumi.<stack>.yaml`, without the project's namespace
+ * @throws ProblemsError with every problem there is, not only the first
+ */
+export function parseEnvironment(raw: Readonly<Record<string, unknown>>, stackName: string): EnvironmentSpec {
+  const context: ReadContext = { problems: new ProblemCollector(), file: `Pulumi.${stackName}.yaml` };
+  checkName(stackName, context);
+  const settings = settingsFields(stackName)(raw, "", context);
+  const nodes =
+    settings?.nodes ?? defaultNodes(settings?.infra?.cidr ?? defaultSettings(stackName).infra.cidr);
+  checkNetworks(settings, nodes, context);
+  checkNodes(settings?.infra, nodes, context);
+  checkNodePorts(settings?.platform, context);
+  context.problems.throwIfAny(`the settings of environment "${stackName}"`);
+  // Every part that is undefined has added a problem, so here all required parts are there.
+  return { ...settings, name: stackName, nodes } as EnvironmentSpec;
+}
+
+function settingsFields(stackName: string) {
+  const defaults = defaultSettings(stackName);
+  const { infra, cluster, platform } = defaults;
+  return object({
+    infra: union(
+      {
+        local: {
+          cidr: withDefault(privateNetwork(16, 24), infra.cidr),
+          memory: withDefault(byteQuantity("1Gi"), infra.memory),
+        },
+      } satisfies Record<(typeof INFRA_KINDS)[number], unknown>,
+      infra.kind,
+    ),
+    nodes: optional(record(nodeName(), object(nodeFields()))),
+    cluster: object({
+      podCidr: withDefault(network(8, NODE_POD_PREFIX), cluster.podCidr),
+      serviceCidr: withDefault(network(12, 24), cluster.serviceCidr),
+      version: withDefault(oneOf(SUPPORTED_KUBERNETES_VERSIONS), cluster.version),
+    }),
+    platform: object({
+      storage: object({
+        postgres: withDefault(byteQuantity("256Mi"), platform.storage.postgres),
+        minio: withDefault(byteQuantity("256Mi"), platform.storage.minio),
+      }),
+      mlflow: object({
+        workers: withDefault(integer({ min: 1, max: 16 }), platform.mlflow.workers),
+        nodePort: withDefault(integer(NODE_PORTS), platform.mlflow.nodePort),
+      }),
+      minio: object({
+        nodePort: withDefault(integer(NODE_PORTS), platform.minio.nodePort),
+        consoleNodePort: withDefault(integer(NODE_PORTS), platform.minio.consoleNodePort),
+      }),
+      database: union({ internal: {}, external: externalDatabaseFields() }, platform.database.kind),
+      objectStore: union({ internal: {}, external: externalObjectStoreFields() }, platform.objectStore.kind),
+    }),
+    stages: withDefault(stageList(), [...defaults.stages]),
+  });
+}
+
+function nodeFields() {
+  return {
+    role: withDefault(oneOf<NodeRole>(["controlPlane", "worker"]), "worker"),
+    address: text({ problem: addressProblem, allowed: "an IPv4 address inside infra.cidr" }),
+    memory: optional(byteQuantity("1Gi")),
+    labels: optional(record(labelKey(), labelValue())),
+    taints: optional(
+      list(
+        object({
+          key: labelKey(),
+          value: optional(labelValue()),
+          effect: oneOf<Taint["effect"]>(["NoSchedule", "PreferNoSchedule", "NoExecute"]),
+        }),
+      ),
+    ),
+  };
+}
+
+function externalDatabaseFields() {
+  return {
+    host: text({ problem: hostProblem, allowed: "a DNS name or an IP address, without scheme and port" }),
+    port: withDefault(integer({ min: 1, max: 65535 }), EXTERNAL_DEFAULTS.databasePort),
+    name: withDefault(notEmpty("the name of an existing database"), EXTERNAL_DEFAULTS.databaseName),
+    username: notEmpty("a PostgreSQL role that may log in"),
+    password: secret(),
+    sslMode: withDefault(oneOf(SSL_MODES), EXTERNAL_DEFAULTS.sslMode),
+  };
+}
+
+function externalObjectStoreFields() {
+  return {
+    endpoint: text({
+      problem: endpointProblem,
+      allowed: "a URL without credentials, for example https://s3.eu-west-1.amazonaws.com",
+    }),
+    bucket: text({
+      problem: (name) =>
+        /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name) ? undefined : "is not a bucket name",
+      allowed: "3 to 63 lower-case letters, digits, '.' and '-'",
+    }),
+    region: withDefault(notEmpty("a region, for example us-east-1"), EXTERNAL_DEFAULTS.region),
+    accessKeyId: notEmpty("the id of an access key"),
+    secretAccessKey: secret(),
+  };
+}
+
+function stageList(): Field<(typeof STAGES)[number][]> {
+  return (value, path, context) => {
+    const stages = list(oneOf(STAGES))(value, path, context);
+    for (const stage of duplicates(stages ?? [])) {
+      context.problems.add({
+        path,
+        value: stages,
+        problem: `names ${stage} twice`,
+        allowed: `each of ${STAGES.join(", ")} at most once`,
+        next: `remove one in ${context.file}`,
+      });
+    }
+    return stages;
+  };
+}
+
+function nodeName(): Field<string> {
+  return text({
+    problem: (name) => (isDnsLabel(name) ? undefined : "is not a DNS-1123 label"),
+    allowed: `at most 63 ${DNS_LABEL_RULE}`,
+  });
+}
+
+function labelKey(): Field<string> {
+  return text({
+    problem: labelKeyProblem,
+    allowed: "[prefix/]name, the name at most 63 of A-Z a-z 0-9 - _ .",
+  });
+}
+
+function labelValue(): Field<string> {
+  return text({
+    problem: (value) => (isLabelValue(value) ? undefined : "is not a label value"),
+    allowed: "at most 63 of A-Z a-z 0-9 - _ . starting and ending with a letter or digit",
+  });
+}
+
+function notEmpty(allowed: string): Field<string> {
+  return text({ problem: (value) => (value.trim() === "" ? "is empty" : undefined), allowed });
+}
+
+function network(shortest: number, longest: number): Field<string> {
+  return text({
+    problem: (value) => networkProblem(value, shortest, longest),
+    allowed: `an IPv4 network from /${shortest} to /${longest}, for example 10.87.0.0/${Math.min(longest, 24)}`,
+  });
+}
+
+function privateNetwork(shortest: number, longest: number): Field<string> {
+  return text({
+    problem: (value) =>
+      networkProblem(value, shortest, longest) ??
+      (ipaddr.IPv4.parseCIDR(value)[0].range() === "private" ? undefined : "is not a private network"),
+    allowed: `a private IPv4 network from /${shortest} to /${longest}, for example 10.87.0.0/${longest}`,
+  });
+}
+
+function networkProblem(value: string, shortest: number, longest: number): string | undefined {
+  if (!/^\d+\.\d+\.\d+\.\d+\/\d+$/.test(value) || !ipaddr.IPv4.isValidCIDR(value)) {
+    return "is not an IPv4 network in CIDR form";
+  }
+  const [address, prefix] = ipaddr.IPv4.parseCIDR(value);
+  const first = ipaddr.IPv4.networkAddressFromCIDR(value).toString();
+  if (address.toString() !== first) {
+    return `is an address inside a network; the network is ${first}/${prefix}`;
+  }
+  if (prefix < shortest || prefix > longest) {
+    return prefix < shortest ? "is too large" : "is too small";
+  }
+  return undefined;
+}
+
+function addressProblem(value: string): string | undefined {
+  return ipaddr.IPv4.isValidFourPartDecimal(value) ? undefined : "is not an IPv4 address";
+}
+
+function hostProblem(value: string): string | undefined {
+  const isName = value.length <= 253 && value.split(".").every((part) => isDnsLabel(part.toLowerCase()));
+  return isName || ipaddr.isValid(value) ? undefined : "is not a host";
+}
+
+function endpointProblem(value: string): string | undefined {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  return url?.protocol === "http:" || url?.protocol === "https:" ? undefined : "is not an http or https URL";
+}
+
+function checkName(stackName: string, context: ReadContext): void {
+  if (!isDnsLabel(stackName, MAX_NAME_LENGTH)) {
+    context.problems.add({
+      path: "stack",
+      value: stackName,
+      problem: stackName.length > MAX_NAME_LENGTH ? "is too long" : "is not a DNS-1123 label",
+      allowed: `at most ${MAX_NAME_LENGTH} ${DNS_LABEL_RULE}`,
+      next: "choose another stack name",
+    });
+  }
+}
+
+interface NetworkSettings {
+  readonly infra?: { readonly cidr?: string };
+  readonly cluster?: { readonly podCidr?: string; readonly serviceCidr?: string };
+}
+
+/** Nodes while problems are still being collected: a part is undefined when it was wrong. */
+type NodeDrafts = Readonly<
+  Record<string, { readonly role?: NodeRole; readonly address?: string; readonly memory?: string }>
+>;
+
+function checkNetworks(settings: NetworkSettings | undefined, nodes: NodeDrafts, context: ReadContext): void {
+  const networks = [
+    { path: "infra.cidr", cidr: settings?.infra?.cidr },
+    { path: "cluster.podCidr", cidr: settings?.cluster?.podCidr },
+    { path: "cluster.serviceCidr", cidr: settings?.cluster?.serviceCidr },
+  ].filter((entry): entry is { path: string; cidr: string } => entry.cidr !== undefined);
+  networks.forEach((left, index) => {
+    for (const right of networks.slice(index + 1)) {
+      if (overlaps(cidrRange(left.cidr), cidrRange(right.cidr))) {
+        context.problems.add({
+          path: right.path,
+          value: right.cidr,
+          problem: `overlaps ${left.path} (${left.cidr})`,
+          allowed: "machines, pods and services need three separate networks",
+          next: `change one of the two in ${context.file}`,
+        });
+      }
+    }
+  });
+  const podCidr = settings?.cluster?.podCidr;
+  const room = podCidr === undefined ? undefined : 2 ** (NODE_POD_PREFIX - cidrRange(podCidr).prefix);
+  const count = Object.keys(nodes).length;
+  if (room !== undefined && count > room) {
+    context.problems.add({
+      path: "cluster.podCidr",
+      value: podCidr,
+      problem: `has room for ${room} nodes of /${NODE_POD_PREFIX} each, but there are ${count}`,
+      allowed: `a network of /${NODE_POD_PREFIX - Math.ceil(Math.log2(count))} or larger`,
+      next: `use a larger network in ${context.file}`,
+    });
+  }
+}
+
+function checkNodes(
+  infra: { readonly cidr?: string; readonly memory?: string } | undefined,
+  nodes: NodeDrafts,
+  context: ReadContext,
+): void {
+  const controlPlanes = Object.keys(nodes).filter((name) => nodes[name]?.role === "controlPlane");
+  // A wrong role has its own problem already; counting would only guess what it was meant to be.
+  const rolesKnown = Object.values(nodes).every((node) => node.role !== undefined);
+  if (rolesKnown && controlPlanes.length !== 1 && controlPlanes.length !== 3) {
+    context.problems.add({
+      path: "nodes",
+      problem: `${controlPlanes.length === 0 ? "have no control plane" : `have ${controlPlanes.length} control planes (${controlPlanes.join(", ")})`}`,
+      allowed: "1 or 3 nodes with role controlPlane (etcd needs an odd number to keep a majority)",
+      next: `set the role of the nodes in ${context.file}`,
+    });
+  }
+  checkAddresses(infra?.cidr, nodes, context);
+  checkMemory(infra?.memory, nodes, context);
+}
+
+function checkAddresses(cidr: string | undefined, nodes: NodeDrafts, context: ReadContext): void {
+  const range = cidr === undefined ? undefined : cidrRange(cidr);
+  const owners = new Map<string, string>();
+  for (const [name, { address }] of Object.entries(nodes)) {
+    if (address === undefined) {
+      continue;
+    }
+    const path = `nodes.${name}.address`;
+    const problem = range === undefined ? undefined : placeProblem(address, range);
+    if (problem !== undefined && range !== undefined) {
+      const allowed = formatRange(range.first + 2, range.last - 1);
+      const next = `set an address of that range in ${context.file}, or change infra.cidr`;
+      context.problems.add({ path, value: address, problem, allowed, next });
+    }
+    const owner = owners.get(address);
+    if (owner !== undefined) {
+      context.problems.add({
+        path,
+        value: address,
+        problem: `is also the address of ${owner}`,
+        allowed: "an address no other node has",
+        next: `change one of the two in ${context.file}`,
+      });
+    }
+    owners.set(address, owner ?? name);
+  }
+}
+
+/** Why a node cannot have this address of the network, or `undefined` when it can. */
+function placeProblem(address: string, range: CidrRange): string | undefined {
+  const number = cidrRange(`${address}/32`).first;
+  if (number < range.first || number > range.last) {
+    return `is outside the subnet ${range.cidr} (infra.cidr)`;
+  }
+  if (number === range.first) {
+    return `is the network address of ${range.cidr}`;
+  }
+  if (number === range.first + 1) {
+    return `is the gateway of ${range.cidr}`;
+  }
+  return number === range.last ? `is the broadcast address of ${range.cidr}` : undefined;
+}
+
+function checkMemory(common: string | undefined, nodes: NodeDrafts, context: ReadContext): void {
+  for (const [name, node] of Object.entries(nodes)) {
+    const memory = node.memory ?? common;
+    const least = LEAST_MEMORY[node.role ?? "worker"];
+    if (memory !== undefined && (parseBytes(memory) ?? 0) < (parseBytes(least) ?? 0)) {
+      context.problems.add({
+        path: node.memory === undefined ? "infra.memory" : `nodes.${name}.memory`,
+        value: memory,
+        problem: `is too little for ${name}, a ${node.role === "controlPlane" ? "control plane" : "worker"}`,
+        allowed: `at least ${least}`,
+        next: `raise it in ${context.file}`,
+      });
+    }
+  }
+}
+
+interface PortSettings {
+  readonly mlflow?: { readonly nodePort?: number };
+  readonly minio?: { readonly nodePort?: number; readonly consoleNodePort?: number };
+}
+
+function checkNodePorts(platform: PortSettings | undefined, context: ReadContext): void {
+  const ports: readonly (readonly [string, number | undefined])[] = [
+    ["platform.mlflow.nodePort", platform?.mlflow?.nodePort],
+    ["platform.minio.nodePort", platform?.minio?.nodePort],
+    ["platform.minio.consoleNodePort", platform?.minio?.consoleNodePort],
+  ];
+  const owners = new Map<number, string>();
+  for (const [path, port] of ports) {
+    const owner = port === undefined ? undefined : owners.get(port);
+    if (owner !== undefined) {
+      context.problems.add({
+        path,
+        value: port,
+        problem: `is also the port of ${owner}`,
+        allowed: `a port of ${NODE_PORTS.min} to ${NODE_PORTS.max} that nothing else has`,
+        next: `change one of the two in ${context.file}`,
+      });
+    } else if (port !== undefined) {
+      owners.set(port, path);
+    }
+  }
+}
+
+function duplicates<T>(values: readonly T[]): T[] {
+  return [...new Set(values.filter((value, index) => values.indexOf(value) !== index))];
+}
