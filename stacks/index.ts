@@ -1,0 +1,8 @@
+import { readBundleLocation, readEnvironment } from "./config";
+import { Environment } from "./environment";
+
+// The Pulumi program: settings -> environment -> outputs. Everything else is in the modules it names.
+const spec = readEnvironment();
+const environment = new Environment(spec.name, { spec, bundle: readBundleLocation() });
+
+export const { kubeconfig, urls, credentials, nodes, ssh } = environment.outputs;
