@@ -1,0 +1,100 @@
+import { UNKNOWN } from "./values";
+
+/** How one input is checked, and what a change of it means. */
+export interface Field {
+  readonly type: "string" | "integer" | "strings" | "stringMap";
+  /** "keep": a change matters for the next creation only and is no difference for what exists. */
+  readonly onChange: "update" | "replace" | "keep";
+  /** Makes the field optional. */
+  readonly default?: unknown;
+  /** Says what is wrong with a value of the right type, or nothing. Never repeats a secret. */
+  readonly check?: (value: never) => string | undefined;
+}
+
+export interface FieldFailure {
+  readonly property: string;
+  readonly reason: string;
+}
+
+/** Inputs with defaults filled in, and everything that is wrong with them. */
+export function checkFields(
+  fields: Readonly<Record<string, Field>>,
+  given: Readonly<Record<string, unknown>>,
+): { inputs: Record<string, unknown>; failures: FieldFailure[] } {
+  const failures: FieldFailure[] = [];
+  const inputs: Record<string, unknown> = {};
+  for (const property of Object.keys(given)) {
+    if (fields[property] === undefined && property !== "__defaults") {
+      failures.push({
+        property,
+        reason: `${property} is unknown; allowed are ${Object.keys(fields).join(", ")}`,
+      });
+    }
+  }
+  for (const [property, field] of Object.entries(fields)) {
+    const value = given[property] ?? field.default;
+    const reason = value === undefined ? "is required" : reasonAgainst(field, value);
+    if (reason === undefined) {
+      inputs[property] = value;
+    } else {
+      failures.push({ property, reason: `${property} ${reason}` });
+    }
+  }
+  return { inputs, failures };
+}
+
+function reasonAgainst(field: Field, value: unknown): string | undefined {
+  if (containsUnknown(value)) return undefined;
+  const fits = {
+    string: () => typeof value === "string",
+    integer: () => Number.isSafeInteger(value),
+    strings: () => Array.isArray(value) && value.every((item) => typeof item === "string"),
+    stringMap: () =>
+      typeof value === "object" &&
+      value !== null &&
+      !Array.isArray(value) &&
+      Object.values(value).every((item) => typeof item === "string"),
+  }[field.type]();
+  if (!fits) {
+    const wanted = { string: "a string", integer: "a whole number", strings: "a list of strings" };
+    return `must be ${field.type === "stringMap" ? "a map of strings" : wanted[field.type]}`;
+  }
+  return field.check?.(value as never);
+}
+
+/** True when the value, or anything in it, is not known yet (previews). */
+export function containsUnknown(value: unknown): boolean {
+  if (value === UNKNOWN) return true;
+  if (typeof value !== "object" || value === null) return false;
+  return Object.values(value).some(containsUnknown);
+}
+
+/** Fields whose value changed, with what that means. A value not known yet counts as changed. */
+export function changedFields(
+  fields: Readonly<Record<string, Field>>,
+  before: Readonly<Record<string, unknown>>,
+  after: Readonly<Record<string, unknown>>,
+): Record<string, "update" | "replace"> {
+  const changed: Record<string, "update" | "replace"> = {};
+  for (const [property, field] of Object.entries(fields)) {
+    if (field.onChange !== "keep" && !sameValue(before[property], after[property])) {
+      changed[property] = field.onChange;
+    }
+  }
+  return changed;
+}
+
+function sameValue(a: unknown, b: unknown): boolean {
+  if (containsUnknown(b)) return false;
+  return JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, item]) => [key, sorted(item)]),
+  );
+}
