@@ -5,8 +5,8 @@
 # Usage: bash -c "$(cat run-step.sh)" step NAME ACTION RERUN      ACTION: apply | delete, RERUN: once | always
 set -euo pipefail
 name=$1 action=$2 rerun=$3
-keep=/var/lib/gourmetgram/steps/$name # survives a reboot: the mark that it is done, the log
-live=/run/gourmetgram/steps/$name     # does not: the script itself, which holds secrets
+keep=${STEP_ROOT:-}/var/lib/gourmetgram/steps/$name # survives a reboot: the mark that it is done, the log
+live=${STEP_ROOT:-}/run/gourmetgram/steps/$name     # does not: the script itself, which holds secrets
 umask 077
 mkdir -p "$keep" "$live"
 cat >"$live/incoming.$$"
