@@ -16,8 +16,8 @@ export interface LocalMachineArgs {
    * does not touch existing machines.
    */
   readonly imageDir: pulumi.Input<string>;
-  /** Bundle folder, seen read-only at `/opt/gourmetgram/bundle`. Changed in place. */
-  readonly bundleDir: pulumi.Input<string>;
+  /** Folder of bundles, seen read-only at `/opt/gourmetgram/bundles`. Another folder restarts the machine. */
+  readonly bundlesDir: pulumi.Input<string>;
   /** Private SSH host key, OpenSSH or PEM. A secret. Changed in place. */
   readonly sshHostKey: pulumi.Input<string>;
   /** Public key that may log in as root, authorized_keys format. Changed in place. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 export interface MachineFolder {
   readonly instanceId: string;
   readonly image: string;
-  readonly bundle: string;
+  readonly bundles: string;
   readonly cgroup: string;
   readonly veth: string;
   /** Process number of the machine's systemd on the host; `undefined` when the machine is not running. */
@@ -25,7 +25,7 @@ export function readMachineFolder(folder: string): MachineFolder | undefined {
   return {
     instanceId: conf.instance,
     image: conf.image ?? "",
-    bundle: conf.bundle ?? "",
+    bundles: conf.bundles ?? "",
     cgroup: conf.cgroup ?? "",
     veth: conf.veth ?? "",
     init: runningInit(folder),

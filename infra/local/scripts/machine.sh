@@ -16,7 +16,7 @@ scripts=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=cgroup.sh
 . "$scripts/cgroup.sh"
 
-readonly KEYS="environment name instance address prefix gateway bridge alias veth cgroup memory image bundle"
+readonly KEYS="environment name instance address prefix gateway bridge alias veth cgroup memory image bundles"
 
 # Folders that need a real file system (overlay on overlay is refused, etcd wants fsync) and outlive the container store.
 readonly DISKS="containerd:/var/lib/containerd kubelet:/var/lib/kubelet etcd:/var/lib/etcd \
@@ -35,7 +35,7 @@ apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e
 logrotate.timer man-db.timer systemd-tmpfiles-clean.timer ssh.socket"
 
 # Filled by load from machine.conf.
-name="" instance="" address="" prefix="" gateway="" bridge="" alias="" veth="" cgroup="" memory="" image="" bundle=""
+name="" instance="" address="" prefix="" gateway="" bridge="" alias="" veth="" cgroup="" memory="" image="" bundles=""
 
 dir=${GG_MACHINE_DIR:?GG_MACHINE_DIR, the folder of the machine, is not set}
 run=$dir/run
@@ -98,11 +98,17 @@ render_resolver() {
 
 render_machine_env() {
   cat <<END
-GG_BUNDLE=/opt/gourmetgram/bundle
+GG_BUNDLES=/opt/gourmetgram/bundles
+GG_CGROUP_DRIVER=$(cgroup_driver)
 GG_SHARED_DISK=true
 GG_MEMORY_BYTES=$memory
 GG_RESTRICT_OOM_SCORE_ADJ=$(lacks_sys_resource)
 END
+}
+
+# kubelet's driver. On cgroup v1 systemd leaves what it does not know alone; on v2 it wants to be the only writer.
+cgroup_driver() {
+  if [[ $(cgroup_version /proc/self/cgroup) == 2 ]]; then printf systemd; else printf cgroupfs; fi
 }
 
 # Without CAP_SYS_RESOURCE (bit 24) nothing may lower oom_score_adj; container runtimes must be told.
@@ -158,7 +164,6 @@ write_settings() {
   render_resolver | write_file "$root/etc/resolv.conf" 644
   render_machine_env | write_file "$root/etc/gourmetgram/machine.env" 644
   write_file "$root/root/.ssh/authorized_keys" 600 <"$dir/authorized_key"
-  ln -sfn "bundles/${bundle##*/}" "$root/opt/gourmetgram/bundle"
 }
 
 # Tools size themselves by /proc/meminfo; the machine has its limit, not the host's memory. Written in place: it is a mount.
@@ -172,7 +177,7 @@ write_meminfo() {
 
 create() {
   need_env GG_OWNER_STACK GG_OWNER_PROJECT GG_NAME GG_ADDRESS GG_PREFIX GG_GATEWAY GG_BRIDGE GG_ALIAS GG_VETH GG_CGROUP \
-    GG_MEMORY GG_IMAGE GG_BUNDLE GG_INSTANCE GG_HOSTS GG_AUTHORIZED_KEY
+    GG_MEMORY GG_IMAGE GG_BUNDLES GG_INSTANCE GG_HOSTS GG_AUTHORIZED_KEY
   [[ -x $GG_IMAGE/rootfs/lib/systemd/systemd ]] ||
     fail "$GG_IMAGE/rootfs is no machine image (no lib/systemd/systemd in it): build it again with 'npm run bundle'"
   check_owner "$dir"
@@ -199,7 +204,7 @@ start() {
   if running; then return 0; fi
   stop_now
   load
-  [[ -d $image/rootfs && -d $bundle ]] || fail "the image $image or the bundle $bundle of $name is gone: run 'npm run bundle'"
+  [[ -d $image/rootfs && -d $bundles ]] || fail "the image $image or the bundles $bundles of $name are gone: run 'npm run bundle'"
   mkdir -p "$run"
   (cd / && lock_environment && ensure_bridge "$bridge" "$gateway" "$prefix" "$alias")
 
@@ -213,7 +218,7 @@ start() {
     cgroup_enter "$run/cgroups" "$BASHPID" root
     cd /
     exec env -i PATH="$PATH" LC_ALL=C dir="$dir" name="$name" address="$address" prefix="$prefix" gateway="$gateway" \
-      image="$image" bundles="${bundle%/*}" disks="$DISKS" cgroups="$(cut -d' ' -f1 "$run/cgroups" | tr '\n' ' ')" \
+      image="$image" bundles="$bundles" disks="$DISKS" cgroups="$(cut -d' ' -f1 "$run/cgroups" | tr '\n' ' ')" \
       setsid unshare --mount --uts --ipc --net --pid --cgroup --fork --kill-child --propagation private \
       "$scripts/enter.sh" </dev/null >"$dir/console.log" 2>&1 9>&-
   ) &
@@ -319,18 +324,18 @@ stop() {
 
 stopped() { ! running; }
 
-# Applies changed values. Those a running machine can take are applied to it; a bundle elsewhere needs a restart.
+# Applies changed values. Those a running machine can take are applied to it; bundles elsewhere need a restart.
 update() {
   local before root
   check_owner "$dir"
   load
-  before=${bundle%/*}
+  before=$bundles
   save_conf
   load
   write_meminfo
   root=$dir/upper
   if running; then root=/proc/$(cat "$run/init.pid")/root; fi
-  if running && [[ ${bundle%/*} != "$before" ]]; then
+  if running && [[ $bundles != "$before" ]]; then
     stop
     root=$dir/upper
   fi

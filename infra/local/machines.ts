@@ -3,15 +3,15 @@ import type { Machine, NodeSpec } from "../../components/contracts";
 import { KeyPair } from "../../components/keys";
 import { isDnsLabel } from "../../components/naming";
 import { type Problem, ProblemsError } from "../../components/problems";
-import { parseBytes } from "../../components/quantity";
+import { parseBytes, type Quantity } from "../../components/quantity";
 import { LocalMachine } from "./machine";
 import { LocalNetwork } from "./network";
 import { isMachineAddress, parseSubnet } from "./subnet";
 
 /** A node of a local environment. */
 export interface LocalNodeSpec extends NodeSpec {
-  /** Memory limit, a quantity such as `3Gi`. */
-  readonly memory: string;
+  /** Memory limit of this machine, a quantity such as `3Gi`. @default the environment's `memory` */
+  readonly memory?: Quantity;
 }
 
 export interface LocalMachinesArgs {
@@ -19,29 +19,25 @@ export interface LocalMachinesArgs {
   readonly environment: string;
   /** IPv4 network used nowhere else on this host; the host takes its first address. */
   readonly cidr: string;
+  /** Memory limit of a machine that sets none itself. */
+  readonly memory: Quantity;
   /** The machines by name. */
   readonly nodes: Readonly<Record<string, LocalNodeSpec>>;
-  /** Machine image folder: `rootfs/` and, optionally, a baked `containerd/`. */
+  /** Machine image folder: `rootfs/` and, optionally, a baked `containerd/`. Used by machines made from now on. */
   readonly imageDir: pulumi.Input<string>;
-  /** Bundle folder, seen by the machines at `/opt/gourmetgram/bundle`. */
-  readonly bundleDir: pulumi.Input<string>;
-  /** Key that may log in to all machines as root. */
-  readonly sshKey: {
-    /** authorized_keys format. */
-    readonly publicKey: pulumi.Input<string>;
-    /** OpenSSH format. A secret. */
-    readonly privateKey: pulumi.Input<string>;
-  };
+  /** Folder of bundles, seen by the machines read-only at `/opt/gourmetgram/bundles`. */
+  readonly bundlesDir: pulumi.Input<string>;
 }
 
 /**
- * Machines on this Linux host, ready for SSH: a bridge, and per node a host key and a machine. All machines start at the same
- * time; a machine is an output once its SSH server answers. Costs about 2 s, 10 MB of disk and 40 MB of memory each before use.
+ * Machines on this Linux host, ready for SSH: a bridge, a login key, and per node a host key and a machine. All machines start
+ * at the same time; a machine is an output once its SSH server answers. Each costs about 2 s, 10 MB of disk and 40 MB of memory
+ * before use.
  *
  * ```ts
  * const local = new LocalMachines("local", {
- *   environment: "local", cidr: "10.87.0.0/24", imageDir, bundleDir, sshKey,
- *   nodes: { node1: { role: "controlPlane", address: "10.87.0.11", memory: "3Gi" } },
+ *   environment: "local", cidr: "10.87.0.0/24", memory: "3Gi", imageDir, bundlesDir,
+ *   nodes: { node1: { role: "controlPlane", address: "10.87.0.11" } },
  * });
  * ```
  *
@@ -49,6 +45,13 @@ export interface LocalMachinesArgs {
  */
 export class LocalMachines extends pulumi.ComponentResource {
   readonly machines: Readonly<Record<string, Machine>>;
+  /** Key that logs in to every machine as root, OpenSSH format. A secret. */
+  readonly privateKey: pulumi.Output<string>;
+  /**
+   * OpenSSH client configuration, one `Host` per machine with its host key. `IdentityFile` is `~/.ssh/gourmetgram-<environment>`:
+   * where `privateKey` is to be put, mode 0600, by who wants to log in.
+   */
+  readonly sshConfig: pulumi.Output<string>;
 
   constructor(name: string, args: LocalMachinesArgs, opts?: pulumi.ComponentResourceOptions) {
     super("gourmetgram:infra:LocalMachines", name, {}, opts);
@@ -60,40 +63,46 @@ export class LocalMachines extends pulumi.ComponentResource {
       { environment: args.environment, cidr: args.cidr },
       { parent: this, deleteBeforeReplace: true },
     );
-    const hosts = Object.fromEntries(Object.entries(args.nodes).map(([node, spec]) => [node, spec.address]));
+    const login = new KeyPair(`${name}-login`, { algorithm: "ed25519" }, { parent: this });
     this.machines = Object.fromEntries(
-      Object.entries(args.nodes).map(([node, spec]) => [
+      Object.keys(args.nodes).map((node) => [
         node,
-        createMachine(`${name}-${node}`, node, spec, { ...args, hosts }, network, this),
+        createMachine({ name: `${name}-${node}`, node, args, network, login, parent: this }),
       ]),
     );
+    this.privateKey = login.privateKeyOpenssh;
+    this.sshConfig = pulumi
+      .all(Object.values(this.machines).map(({ ssh }) => pulumi.output(ssh.hostKey)))
+      .apply((hostKeys) => renderSshConfig(args, hostKeys));
     this.registerOutputs({});
   }
 }
 
-function createMachine(
-  resourceName: string,
-  node: string,
-  spec: LocalNodeSpec,
-  args: LocalMachinesArgs & { readonly hosts: Record<string, string> },
-  network: LocalNetwork,
-  parent: pulumi.Resource,
-): Machine {
-  const hostKey = new KeyPair(`${resourceName}-host-key`, { algorithm: "ed25519" }, { parent });
+function createMachine(options: {
+  readonly name: string;
+  readonly node: string;
+  readonly args: LocalMachinesArgs;
+  readonly network: LocalNetwork;
+  readonly login: KeyPair;
+  readonly parent: pulumi.Resource;
+}): Machine {
+  const { name, node, args, network, login, parent } = options;
+  const spec = args.nodes[node] as LocalNodeSpec;
+  const hostKey = new KeyPair(`${name}-host-key`, { algorithm: "ed25519" }, { parent });
   const machine = new LocalMachine(
-    resourceName,
+    name,
     {
       environment: args.environment,
       name: node,
       address: spec.address,
       // From the bridge's output, so that no machine starts before there is a bridge to plug it in.
       network: network.network,
-      memory: spec.memory,
+      memory: spec.memory ?? args.memory,
       imageDir: args.imageDir,
-      bundleDir: args.bundleDir,
+      bundlesDir: args.bundlesDir,
       sshHostKey: hostKey.privateKeyOpenssh,
-      authorizedKey: args.sshKey.publicKey,
-      hosts: args.hosts,
+      authorizedKey: login.publicKeyOpenssh,
+      hosts: Object.fromEntries(Object.entries(args.nodes).map(([other, { address }]) => [other, address])),
     },
     // Name, address and folder are the machine's identity: old and new cannot exist side by side.
     { parent, deleteBeforeReplace: true },
@@ -104,7 +113,7 @@ function createMachine(
     ssh: {
       host: spec.address,
       user: "root",
-      privateKey: pulumi.secret(args.sshKey.privateKey),
+      privateKey: login.privateKeyOpenssh,
       hostKey: hostKey.publicKeyOpenssh,
     },
     instanceId: machine.instanceId,
@@ -112,9 +121,27 @@ function createMachine(
   };
 }
 
+function renderSshConfig(args: LocalMachinesArgs, hostKeys: readonly string[]): string {
+  return Object.entries(args.nodes)
+    .map(([node, { address }], index) =>
+      [
+        `Host ${node}`,
+        `  HostName ${address}`,
+        "  User root",
+        `  IdentityFile ~/.ssh/gourmetgram-${args.environment}`,
+        "  IdentitiesOnly yes",
+        "  StrictHostKeyChecking yes",
+        "  UserKnownHostsFile none",
+        `  KnownHostsCommand /bin/echo ${address} ${hostKeys[index]}`,
+        "",
+      ].join("\n"),
+    )
+    .join("\n");
+}
+
 /** Everything wrong with the arguments that can be told without looking at the host. */
 export function checkLocalMachines(
-  args: Pick<LocalMachinesArgs, "environment" | "cidr" | "nodes">,
+  args: Pick<LocalMachinesArgs, "environment" | "cidr" | "memory" | "nodes">,
 ): readonly Problem[] {
   const problems: Problem[] = [];
   if (!isDnsLabel(args.environment, 40)) {
@@ -160,10 +187,11 @@ export function checkLocalMachines(
       });
     }
     owners.set(spec.address, node);
-    if (parseBytes(spec.memory) === undefined) {
+    const memory = spec.memory ?? args.memory;
+    if (parseBytes(memory) === undefined) {
       problems.push({
-        path: `${path}.memory`,
-        value: spec.memory,
+        path: spec.memory === undefined ? "memory" : `${path}.memory`,
+        value: memory,
         problem: "is no quantity with a unit",
         allowed: "for example 2Gi or 1500Mi",
         next: "write a number and a unit",
