@@ -146,8 +146,7 @@ const kubernetesLdflags = [
   `-X k8s.io/component-base/version.gitMajor=1`,
   `-X k8s.io/component-base/version.gitMinor=34`,
   `-X k8s.io/component-base/version.gitTreeState=archive`,
-  `-X k8s.io/component-base/version.gitCommit=8cc511e399b929453cd98ae65b419c3cc227ec79`,
-  `-X k8s.io/component-base/version.buildDate=2025-11-11T00:00:00Z`,
+  `-X k8s.io/component-base/version.gitCommit=module-${kubernetesVersion}`,
 ];
 
 function kubernetesProgram(name: string): GoProgram {
@@ -173,7 +172,11 @@ const mcVersion = "2025.3.13";
 function etcdDownload(program: string): NonNullable<GoProgram["download"]> {
   const release = `https://github.com/etcd-io/etcd/releases/download/v${etcdVersion}`;
   const folder = `etcd-v${etcdVersion}-linux-amd64`;
-  return { url: `${release}/${folder}.tar.gz`, sha256Url: `${release}/SHA256SUMS`, member: `${folder}/${program}` };
+  return {
+    url: `${release}/${folder}.tar.gz`,
+    sha256Url: `${release}/SHA256SUMS`,
+    member: `${folder}/${program}`,
+  };
 }
 
 function kubernetesImage(name: string, rootfs: readonly string[] = []): ImageRow {
@@ -329,14 +332,15 @@ export const pins = {
     programs: { "local-path-provisioner": { package: "github.com/rancher/local-path-provisioner" } },
     ldflags: ["-X main.VERSION=v0.0.30"],
   },
+  // 0.8.x has no checksum on record in the Go checksum database, and 0.9 needs the newest Go.
   "metrics-server": {
     kind: "binary",
     how: "go",
-    version: "v0.8.0",
+    version: "v0.7.2",
     module: "sigs.k8s.io/metrics-server",
-    moduleVersion: "v0.8.0",
+    moduleVersion: "v0.7.2",
     programs: { "metrics-server": { package: "sigs.k8s.io/metrics-server/cmd/metrics-server" } },
-    ldflags: ["-X k8s.io/client-go/pkg/version.gitVersion=v0.8.0"],
+    ldflags: ["-X k8s.io/client-go/pkg/version.gitVersion=v0.7.2"],
   },
   minio: {
     kind: "binary",
@@ -436,7 +440,10 @@ export const pins = {
     layers: [
       {
         files: {
-          "/usr/bin/local-path-provisioner": { row: "local-path-provisioner", program: "local-path-provisioner" },
+          "/usr/bin/local-path-provisioner": {
+            row: "local-path-provisioner",
+            program: "local-path-provisioner",
+          },
         },
       },
     ],
@@ -462,8 +469,8 @@ export const pins = {
   },
   "image-metrics-server": {
     kind: "image",
-    version: "v0.8.0",
-    upstream: "registry.k8s.io/metrics-server/metrics-server:v0.8.0",
+    version: "v0.7.2",
+    upstream: "registry.k8s.io/metrics-server/metrics-server:v0.7.2",
     title: "metrics-server",
     source: "https://github.com/kubernetes-sigs/metrics-server",
     licenses: "Apache-2.0",
@@ -487,7 +494,12 @@ export const pins = {
       { rootfs: "debian" },
       { rootfs: "debian-postgres" },
       {
-        files: { "/usr/local/bin/docker-entrypoint.sh": { file: "images/postgres/docker-entrypoint.sh", mode: 0o755 } },
+        files: {
+          "/usr/local/bin/docker-entrypoint.sh": {
+            file: "images/postgres/docker-entrypoint.sh",
+            mode: 0o755,
+          },
+        },
         folders: {
           "/docker-entrypoint-initdb.d": {},
           "/var/lib/postgresql/data": { mode: 0o1777, uid: 999 },
@@ -601,10 +613,10 @@ export const pins = {
   },
   "manifest-metrics-server": {
     kind: "manifest",
-    version: "v0.8.0",
-    download: "https://github.com/kubernetes-sigs/metrics-server/releases/download/v0.8.0/components.yaml",
+    version: "v0.7.2",
+    download: "https://github.com/kubernetes-sigs/metrics-server/releases/download/v0.7.2/components.yaml",
     module: "sigs.k8s.io/metrics-server",
-    moduleVersion: "v0.8.0",
+    moduleVersion: "v0.7.2",
     files: [
       "manifests/base/rbac.yaml",
       "manifests/base/service.yaml",
@@ -626,9 +638,16 @@ function imageRow(name: ImageName): ImageRow {
   return pins[`image-${name}`] as ImageRow;
 }
 
+/** Reference of the image that the row `image-<name>` makes. Throws on any other row. */
+export function imageReference(rowName: string): string {
+  const row = pinRows[rowName];
+  if (row?.kind !== "image") throw new Error(`${rowName} is not an image`);
+  return `${bundleRegistry}/${rowName.replace(/^image-/, "")}:${row.version}`;
+}
+
 /** Reference of a bundled image: `bundle.gourmetgram.internal/etcd:3.6.4-0`. */
 export function imageRef(name: ImageName): string {
-  return `${bundleRegistry}/${name}:${imageRow(name).version}`;
+  return imageReference(`image-${name}`);
 }
 
 /** Reference of the upstream image that a bundled one stands for. */

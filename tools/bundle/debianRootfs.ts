@@ -32,7 +32,9 @@ const neverInLayer =
 
 /** The host's APT proxy, which its own commands would use too. */
 export async function aptProxyOptions(): Promise<string[]> {
-  const dump = await readCommand("apt-config", ["dump"], { purpose: "read the APT settings" }).catch(() => "");
+  const dump = await readCommand("apt-config", ["dump"], { purpose: "read the APT settings" }).catch(
+    () => "",
+  );
   return dump.split("\n").filter((line) => /^Acquire::https?::[^"]*Proxy[^"]* ".+";$/i.test(line));
 }
 
@@ -97,7 +99,10 @@ export function diffTrees(
     .sort();
   const removed = [...before.keys()]
     // Inside a removed folder nothing more needs saying.
-    .filter((path) => !after.has(path) && (dirname(path) === "." || after.has(dirname(path))) && !neverInLayer.test(path))
+    .filter(
+      (path) =>
+        !after.has(path) && (dirname(path) === "." || after.has(dirname(path))) && !neverInLayer.test(path),
+    )
     .sort();
   return { changed, removed };
 }
@@ -106,7 +111,12 @@ export function diffTrees(
  * Runs a shell script as root inside `root`, with /proc, a small /dev, the host's name resolution, certificates and
  * package settings. All mounts live in a private mount namespace and end with the script, however it ends.
  */
-async function runInside(root: string, script: string, place: DebianWorkplace, purpose: string): Promise<void> {
+async function runInside(
+  root: string,
+  script: string,
+  place: DebianWorkplace,
+  purpose: string,
+): Promise<void> {
   const inside = join(place.work, `inside-${process.pid}`);
   await mkdir(inside, { recursive: true });
   try {
@@ -114,7 +124,9 @@ async function runInside(root: string, script: string, place: DebianWorkplace, p
     await copyFile("/etc/resolv.conf", join(inside, "resolv.conf")).catch(() => undefined);
     const certificates = process.env["SSL_CERT_FILE"] ?? "/etc/ssl/certs/ca-certificates.crt";
     await copyFile(certificates, join(inside, "ca.crt")).catch(() => undefined);
-    await copyFile("/etc/pip.conf", join(inside, "pip.conf")).catch(() => writeFile(join(inside, "pip.conf"), ""));
+    await copyFile("/etc/pip.conf", join(inside, "pip.conf")).catch(() =>
+      writeFile(join(inside, "pip.conf"), ""),
+    );
     await writeFile(join(inside, "apt.conf"), `${(await aptProxyOptions()).join("\n")}\n`);
     await runCommand(
       "unshare",
@@ -131,7 +143,11 @@ async function sourceText(place: DebianWorkplace, path: string | undefined): Pro
 }
 
 /** Unpacks layers on each other, the lowest first. */
-export async function unpackLayers(layers: readonly LayerBlob[], root: string, place: DebianWorkplace): Promise<void> {
+export async function unpackLayers(
+  layers: readonly LayerBlob[],
+  root: string,
+  place: DebianWorkplace,
+): Promise<void> {
   await mkdir(root, { recursive: true });
   for (const layer of layers) {
     await runCommand("tar", ["-C", root, "--numeric-owner", "--zstd", "-xpf", layer.path], {
@@ -192,7 +208,18 @@ export async function buildDebianLayer(
     const tarPath = join(dir, "layer.tar");
     await runCommand(
       "tar",
-      ["-C", root, "--numeric-owner", "--no-recursion", "--mtime=@1735689600", "--null", "-T", list, "-cf", tarPath],
+      [
+        "-C",
+        root,
+        "--numeric-owner",
+        "--no-recursion",
+        "--mtime=@1735689600",
+        "--null",
+        "-T",
+        list,
+        "-cf",
+        tarPath,
+      ],
       { log: place.log, purpose },
     );
     await rm(list);
@@ -203,7 +230,11 @@ export async function buildDebianLayer(
 }
 
 /** Takes files out of Debian packages. */
-export async function extractDebianFiles(row: DebianFilesRow, out: string, place: DebianWorkplace): Promise<void> {
+export async function extractDebianFiles(
+  row: DebianFilesRow,
+  out: string,
+  place: DebianWorkplace,
+): Promise<void> {
   const purpose = `extract ${row.packages.join(", ")}`;
   const root = join(place.work, `extract-${process.pid}-${row.packages.join("-")}`);
   await rm(root, { recursive: true, force: true });
@@ -230,7 +261,8 @@ export async function extractDebianFiles(row: DebianFilesRow, out: string, place
         await copyFile(join(root, source), join(out, target));
         continue;
       }
-      for (const file of readdirSync(join(root, source))) await copyFile(join(root, source, file), join(out, file));
+      for (const file of readdirSync(join(root, source)))
+        await copyFile(join(root, source, file), join(out, file));
     }
   } finally {
     await rm(root, { recursive: true, force: true });

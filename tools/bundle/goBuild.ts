@@ -26,14 +26,18 @@ interface GoModJson {
 /**
  * Environment of every Go command: the user's own module proxy settings, our caches, and none of the user's flags.
  */
-export function goEnvironment(work: string, cgo: boolean, env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
+export function goEnvironment(
+  work: string,
+  cgo: boolean,
+  env: NodeJS.ProcessEnv = process.env,
+): NodeJS.ProcessEnv {
   return {
     ...env,
     GOCACHE: join(work, "gocache"),
     GOMODCACHE: join(work, "gomod"),
     GOTMPDIR: join(work, "gotmp"),
     // An empty GOFLAGS would let the one from the user's Go settings file through.
-    GOFLAGS: "-mod=mod",
+    GOFLAGS: "-mod=mod -modcacherw",
     GOWORK: "off",
     GO111MODULE: "on",
     GOOS: "linux",
@@ -53,7 +57,8 @@ export function renderGoMod(row: GoRow, name: string, upstream: GoModJson): stri
   for (const { Old, New } of upstream.Replace ?? []) {
     const old = Old.Version === undefined ? Old.Path : `${Old.Path} ${Old.Version}`;
     if (New.Version !== undefined) lines.push(`replace ${old} => ${New.Path} ${New.Version}`);
-    else if (row.stagingVersion !== undefined) lines.push(`replace ${old} => ${Old.Path} ${row.stagingVersion}`);
+    else if (row.stagingVersion !== undefined)
+      lines.push(`replace ${old} => ${Old.Path} ${row.stagingVersion}`);
     else lines.push(`// ${Old.Path} is replaced by a folder upstream; its released version is used here`);
   }
   return `${lines.join("\n")}\n`;
@@ -122,6 +127,7 @@ export async function buildGo(
     log: place.log,
     purpose,
   });
-  for (const program of programs) await cp(join(outputs, program), join(out, program), { dereference: false });
+  for (const program of programs)
+    await cp(join(outputs, program), join(out, program), { dereference: false });
   await rm(cwd, { recursive: true, force: true });
 }

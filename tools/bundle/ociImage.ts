@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { join, posix } from "node:path";
 import type { ImageLayer, ImageRow } from "../../stacks/pins";
+import { sha256 } from "../cache/store";
 import { runCommand } from "./runCommand";
-import { sha256File } from "./store";
 import { archiveTime, type TarMember, writeTar } from "./tarArchive";
 
 /** A compressed layer on disk. */
@@ -21,13 +21,13 @@ const compressionLevel = "-9";
 
 /** Compresses `tarPath` (and removes it) into `<dir>/layer.tar.zst`. */
 export async function compressLayer(tarPath: string, dir: string, log: string): Promise<LayerBlob> {
-  const diffId = await sha256File(tarPath);
+  const diffId = await sha256(tarPath);
   const path = join(dir, "layer.tar.zst");
   await runCommand("zstd", ["-q", "-f", "-T0", compressionLevel, "--rm", tarPath, "-o", path], {
     log,
     purpose: "compress a layer",
   });
-  return { path, digest: await sha256File(path), diffId, size: (await stat(path)).size };
+  return { path, digest: await sha256(path), diffId, size: (await stat(path)).size };
 }
 
 /** A layer's members in archive order: every folder before what is in it. */
@@ -160,7 +160,9 @@ export async function buildImage(
   reference: string,
   parts: {
     readonly rootfs: (name: string) => LayerBlob;
-    readonly locate: (file: NonNullable<Exclude<ImageLayer, { readonly rootfs: string }>["files"]>[string]) => string;
+    readonly locate: (
+      file: NonNullable<Exclude<ImageLayer, { readonly rootfs: string }>["files"]>[string],
+    ) => string;
   },
   dir: string,
   log: string,
@@ -182,5 +184,6 @@ export async function buildImage(
     layers.map((layer) => layer.diffId),
   );
   await packImage(reference, config, layers, join(dir, "image.tar"));
-  for (const index of row.layers.keys()) await rm(join(dir, `.layer${index}`), { recursive: true, force: true });
+  for (const index of row.layers.keys())
+    await rm(join(dir, `.layer${index}`), { recursive: true, force: true });
 }

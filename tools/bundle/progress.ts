@@ -22,7 +22,8 @@ export function formatSeconds(seconds: number): string {
 /** One line for a terminal or a log. */
 export function formatEvent(event: ProgressEvent): string {
   const mark = { start: ">", progress: " ", done: "=" }[event.state];
-  const left = event.remainingSeconds === undefined ? "" : `, about ${formatSeconds(event.remainingSeconds)} left`;
+  const left =
+    event.remainingSeconds === undefined ? "" : `, about ${formatSeconds(event.remainingSeconds)} left`;
   const time = event.state === "start" && left === "" ? "" : ` (${formatSeconds(event.seconds)}${left})`;
   return `${mark} ${event.step}: ${event.message}${time}`;
 }

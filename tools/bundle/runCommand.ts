@@ -38,7 +38,8 @@ export function machineCause(output: string, signal: NodeJS.Signals | null): str
   if (/No space left on device|ENOSPC|Disk quota exceeded/i.test(output)) {
     return "the disk is full (no space left on device): free some space and run the same command again, finished parts are kept";
   }
-  const killed = signal === "SIGKILL" || /signal: killed|cannot allocate memory|Killed$|out of memory/im.test(output);
+  const killed =
+    signal === "SIGKILL" || /signal: killed|cannot allocate memory|Killed$|out of memory/im.test(output);
   if (killed) {
     const free = Math.round(freemem() / 2 ** 20);
     return `out of memory: a process was killed by the kernel (${free} MiB free now): close other programs or add memory, then run the same command again, finished parts are kept`;
@@ -58,13 +59,15 @@ export async function runCommand(
   const spawnOptions: SpawnOptions = { stdio: ["ignore", out, out], env: options.env ?? process.env };
   if (options.cwd !== undefined) spawnOptions.cwd = options.cwd;
   try {
-    const ended = await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
-      const child = spawn(command, args, spawnOptions);
-      child.on("error", (error) => {
-        reject(new CommandError(`${options.purpose}: cannot run ${command}: ${error.message}`));
-      });
-      child.on("exit", (code, signal) => resolve({ code, signal }));
-    });
+    const ended = await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>(
+      (resolve, reject) => {
+        const child = spawn(command, args, spawnOptions);
+        child.on("error", (error) => {
+          reject(new CommandError(`${options.purpose}: cannot run ${command}: ${error.message}`));
+        });
+        child.on("exit", (code, signal) => resolve({ code, signal }));
+      },
+    );
     if (ended.code === 0) return;
     const output = readFileSync(options.log).subarray(before).toString();
     const cause = machineCause(output, ended.signal);
@@ -97,7 +100,8 @@ export async function readCommand(
     });
     child.on("close", (code, signal) => {
       if (code === 0) return resolve(Buffer.concat(stdout).toString());
-      const text = Buffer.concat(stderr).toString();
+      // Some commands (go with -json) say what is wrong on their standard output.
+      const text = Buffer.concat([...stdout, ...stderr]).toString();
       const cause = machineCause(text, signal);
       reject(
         new CommandError(

@@ -1,9 +1,14 @@
+import { once } from "node:events";
 import { createReadStream, createWriteStream } from "node:fs";
 import { stat } from "node:fs/promises";
-import { once } from "node:events";
 
 /** One member of an archive. Owner is root and the time is fixed unless said otherwise. */
-export type TarMember = { readonly path: string; readonly mode?: number; readonly uid?: number; readonly gid?: number } & (
+export type TarMember = {
+  readonly path: string;
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+} & (
   | { readonly type: "folder" }
   | { readonly type: "link"; readonly target: string }
   | { readonly type: "file"; readonly content: Buffer }
@@ -50,11 +55,14 @@ export async function writeTar(target: string, members: readonly TarMember[]): P
   };
   for (const member of members) {
     let size = 0;
-    if (member.type === "file") size = "content" in member ? member.content.length : (await stat(member.from)).size;
+    if (member.type === "file")
+      size = "content" in member ? member.content.length : (await stat(member.from)).size;
     await write(tarHeader(member, size));
     if (member.type !== "file") continue;
     if ("content" in member) await write(member.content);
-    else for await (const chunk of createReadStream(member.from, { highWaterMark: 1 << 20 })) await write(chunk as Buffer);
+    else
+      for await (const chunk of createReadStream(member.from, { highWaterMark: 1 << 20 }))
+        await write(chunk as Buffer);
     if (size % 512 !== 0) await write(Buffer.alloc(512 - (size % 512)));
   }
   await write(Buffer.alloc(1024));
