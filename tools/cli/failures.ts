@@ -1,0 +1,112 @@
+import type { EngineEvent } from "./events";
+import { plainText, resourceTitle } from "./progress";
+
+/** An error of a run, in full. */
+export interface Failure {
+  /** `Machine node2`, or undefined for what concerns no single resource. */
+  readonly resource?: string;
+  readonly message: string;
+  readonly next: string;
+}
+
+/** Errors that say nothing of their own: the engine adds them to every failed run. */
+const EMPTY_MESSAGES = [
+  /^update failed$/,
+  /^preview failed$/,
+  /^resource .* has a problem$/,
+  /^destroy failed$/,
+];
+
+/** What an error means and what helps against it; the first that matches is taken. */
+const KNOWN_CAUSES: readonly { readonly pattern: RegExp; readonly next: string }[] = [
+  {
+    pattern: /ENOSPC|no space left on device|disk quota exceeded/i,
+    next: "The disk is full. Free some space (npm run doctor shows how much is needed and where), then run the same command again.",
+  },
+  {
+    pattern: /exit (?:status|code) 137|OOMKilled|out of memory|ENOMEM|cannot allocate memory|signal: killed/i,
+    next: "Memory ran out. Raise infra.memory (or the node's memory) in the settings file, or free memory on this host, then run the same command again.",
+  },
+  {
+    pattern: /stack is currently locked/i,
+    next: "Another run holds the lock. Wait for it, or see npm run doctor.",
+  },
+  {
+    pattern: /incorrect passphrase|passphrase must be set/i,
+    next: "Set PULUMI_CONFIG_PASSPHRASE_FILE to the file with the passphrase this state was encrypted with.",
+  },
+  {
+    pattern: /no resource plugin|could not find.*plugin|plugin.*not found/i,
+    next: "A provider plugin is missing. Run: npm run toolchain",
+  },
+  {
+    pattern: /There is no bundle|npm run bundle/,
+    next: "Run: npm run bundle",
+  },
+];
+
+const DEFAULT_NEXT =
+  "Correct what the message names and run the same command again: finished steps are kept.";
+
+/** Collects the errors and warnings of a run from the engine's events. */
+export class FailureCollector {
+  private readonly found: Failure[] = [];
+  private readonly told = new Set<string>();
+
+  /** Gives a line to show at once: a warning, or what the program printed. */
+  take(event: EngineEvent): string | undefined {
+    const diagnostic = event.diagnosticEvent;
+    if (diagnostic === undefined || diagnostic.ephemeral === true) {
+      return undefined;
+    }
+    const message = plainText(diagnostic.message).trim();
+    const resource = isStack(diagnostic.urn) ? undefined : resourceTitle(diagnostic.urn ?? "");
+    const key = `${diagnostic.severity} ${resource} ${message}`;
+    if (message === "" || this.told.has(key)) {
+      return undefined;
+    }
+    this.told.add(key);
+    if (diagnostic.severity === "error") {
+      if (!EMPTY_MESSAGES.some((pattern) => pattern.test(message))) {
+        this.found.push({
+          ...(resource === undefined ? {} : { resource }),
+          message,
+          next: nextStep(message),
+        });
+      }
+      return undefined;
+    }
+    if (diagnostic.severity === "warning" && !isExpected(message)) {
+      return `warning: ${resource === undefined ? "" : `${resource}: `}${message}`;
+    }
+    return undefined;
+  }
+
+  get failures(): readonly Failure[] {
+    return this.found;
+  }
+}
+
+/** What to do about an error text. */
+export function nextStep(message: string): string {
+  return KNOWN_CAUSES.find(({ pattern }) => pattern.test(message))?.next ?? DEFAULT_NEXT;
+}
+
+/** Every failure in full, with its resource and next step. */
+export function formatFailures(failures: readonly Failure[]): string {
+  return failures
+    .map(({ resource, message, next }) => {
+      const indented = message.replace(/\n/g, "\n  ");
+      return `${resource === undefined ? "Error" : `Error in ${resource}`}:\n  ${indented}\n  next: ${next}`;
+    })
+    .join("\n\n");
+}
+
+function isStack(urn: string | undefined): boolean {
+  return urn === undefined || urn === "" || urn.includes("::pulumi:pulumi:Stack::");
+}
+
+/** Plugins of the toolchain are on PATH on purpose; the engine warns about each. */
+function isExpected(message: string): boolean {
+  return /using pulumi-(?:resource|language)-\S+ from \$PATH/.test(message);
+}

@@ -1,0 +1,37 @@
+import { Command } from "commander";
+import { CommandError, ExitCode } from "./commandError";
+import { withExamples } from "./examples";
+import { type Leftover, loadPreflight } from "./partners";
+
+/** `npm run leftovers`: what is on this host though no environment needs it. */
+export function createLeftoversCommand(): Command {
+  const command = new Command("leftovers")
+    .description(
+      "List processes, mounts, bridges, namespaces, cgroups and files of local environments on this host.",
+    )
+    .argument("[stack]", "only those of this environment")
+    .action(leftovers);
+  return withExamples(command, [
+    ["npm run leftovers", "of every environment; after `destroy` there are none"],
+    ["npm run leftovers -- local", "of one environment"],
+  ]);
+}
+
+async function leftovers(stack: string | undefined): Promise<void> {
+  const found = await loadPreflight().findLeftovers(stack);
+  process.stdout.write(`${renderLeftovers(found)}\n`);
+  if (found.length > 0) {
+    throw new CommandError("", ExitCode.unexpected);
+  }
+}
+
+/** `No leftovers.` or one line for each. */
+export function renderLeftovers(found: readonly Leftover[]): string {
+  const width = Math.max(0, ...found.map(({ kind }) => kind.length));
+  return found.length === 0
+    ? "No leftovers: no process, mount, bridge, namespace, cgroup or file."
+    : [
+        `${found.length} leftovers:`,
+        ...found.map(({ kind, name }) => `  ${kind.padEnd(width)}  ${name}`),
+      ].join("\n");
+}

@@ -1,0 +1,80 @@
+import { Command, CommanderError } from "commander";
+import { ProblemsError } from "../../components/problems";
+import { createBenchCommand } from "./bench";
+import { createBundleCommand } from "./bundle";
+import { CommandError, ExitCode } from "./commandError";
+import { createDestroyCommand } from "./destroy";
+import { createDoctorCommand } from "./doctor";
+import { createKubectlCommand } from "./kubectl";
+import { createLeftoversCommand } from "./leftovers";
+import { createOutputsCommand } from "./outputs";
+import { createPreviewCommand } from "./preview";
+import { createRefreshCommand } from "./refresh";
+import { createToolchainCommand } from "./toolchain";
+import { createUpCommand } from "./up";
+
+/** The command line tool: all commands, no action of its own. */
+export function createProgram(): Command {
+  const program = new Command("npm run")
+    .description("A whole MLOps system as one Pulumi graph. Every command takes --help.")
+    .enablePositionalOptions();
+  const commands = [
+    createUpCommand(),
+    createPreviewCommand(),
+    createDestroyCommand(),
+    createRefreshCommand(),
+    createOutputsCommand(),
+    createDoctorCommand(),
+    createKubectlCommand(),
+    createBundleCommand(),
+    createToolchainCommand(),
+    createLeftoversCommand(),
+    createBenchCommand(),
+  ];
+  for (const command of commands) {
+    program.addCommand(command);
+    command
+      .exitOverride()
+      .configureHelp({ commandUsage: (self) => `npm run ${self.name()} -- ${self.usage()}` });
+  }
+  return program.exitOverride();
+}
+
+/**
+ * Runs one command.
+ *
+ * @param argv arguments after the program's name, the command first
+ * @returns the exit code
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+  try {
+    await createProgram().parseAsync([...argv], { from: "user" });
+    return Number(process.exitCode ?? ExitCode.ok);
+  } catch (error) {
+    return report(error);
+  }
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) {
+    // Commander has printed its message, or the help text that was asked for.
+    return error.exitCode === 0 ? ExitCode.ok : ExitCode.refused;
+  }
+  if (error instanceof ProblemsError) {
+    process.stderr.write(`${error.message}\n\nNothing was created or changed.\n`);
+    return ExitCode.refused;
+  }
+  if (error instanceof CommandError) {
+    process.stderr.write(error.message === "" ? "" : `${error.message}\n`);
+    return error.exitCode;
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`${text}\n`);
+  return ExitCode.failed;
+}
+
+if (require.main === module) {
+  void main(process.argv.slice(2)).then((code) => {
+    process.exitCode = code;
+  });
+}

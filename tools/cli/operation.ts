@@ -1,0 +1,97 @@
+import { rmSync } from "node:fs";
+import { CommandError, ExitCode } from "./commandError";
+import { type Operation, runOperation } from "./engine";
+import type { EngineEvent } from "./events";
+import { FailureCollector, formatFailures, nextStep } from "./failures";
+import { type Print, printProgress, runNotePath, type StackAccess } from "./prepare";
+import { clock, Progress, seconds } from "./progress";
+import { writeAtomically } from "./state";
+import { readTimings, saveTiming } from "./timings";
+
+/** One run of the graph with progress and errors shown. */
+export interface GraphRun {
+  readonly operation: Operation;
+  /** Arguments of the engine, without those about output. */
+  readonly arguments: readonly string[];
+  /** Groups runs whose durations are alike, for estimates: `create`, `change`, `destroy`. */
+  readonly kind: string;
+  /** Resources it will go through, when known. */
+  readonly expected?: number;
+  /** Sees every event, before progress does. */
+  readonly onEvent?: (event: EngineEvent) => void;
+}
+
+/** How a run ended well. */
+export interface GraphRunResult {
+  readonly seconds: number;
+  /** Resources that were made, changed or removed. */
+  readonly changes: number;
+  readonly stdout: string;
+}
+
+/** @throws CommandError with every failure in full, or exit code 130 after Ctrl-C */
+export async function runGraph(
+  access: StackAccess,
+  run: GraphRun,
+  print: Print = printProgress,
+): Promise<GraphRunResult> {
+  const started = Date.now();
+  const now = () => (Date.now() - started) / 1000;
+  const timingKey = `${run.kind}:${access.stack}`;
+  const former = readTimings(access.paths.timings)[timingKey];
+  const progress = new Progress({
+    ...(former === undefined ? {} : { former }),
+    ...(run.expected === undefined ? {} : { expected: run.expected }),
+  });
+  const failures = new FailureCollector();
+  const show = (line: string | undefined) => line !== undefined && print(line);
+  const note = runNotePath(access);
+  const result = await runOperation(access.engine, {
+    operation: run.operation,
+    arguments: run.arguments,
+    onStart: (engine) => writeAtomically(note, JSON.stringify({ command: process.pid, engine })),
+    onEvent: (event) => {
+      run.onEvent?.(event);
+      show(progress.take(event, now()));
+      show(failures.take(event));
+    },
+    onTick: () => progress.tick(now()).forEach(print),
+    onInterrupt: (count) =>
+      print(
+        count === 1
+          ? `${clock(now())} Stopping in good order: steps that run are finished, no new ones start. Ctrl-C again stops at once.`
+          : `${clock(now())} Stopping at once.`,
+      ),
+  }).finally(() => rmSync(note, { force: true }));
+  if (result.exitCode === 0 && !result.interrupted) {
+    if (progress.changes > 0) {
+      saveTiming(access.paths.timings, timingKey, progress.timing(now()));
+    }
+    return { seconds: now(), changes: progress.changes, stdout: result.stdout };
+  }
+  const found = formatFailures(failures.failures);
+  if (result.interrupted) {
+    throw new CommandError(
+      [
+        found,
+        `Stopped after ${seconds(now())} (${progress.summary(now())}). Next: the same command goes on where this one stopped.`,
+      ]
+        .filter((text) => text !== "")
+        .join("\n\n"),
+      ExitCode.interrupted,
+    );
+  }
+  throw new CommandError(found === "" ? unexplained(result) : found);
+}
+
+/** The engine failed before it could send events: what it printed is all there is. */
+function unexplained(result: {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}): string {
+  const output = [result.stderr.trim(), result.stdout.trim()].filter((text) => text !== "").join("\n");
+  const text = output === "" ? `the engine ended with exit code ${result.exitCode}` : output;
+  const cause = result.exitCode === 137 ? `exit code 137\n${text}` : text;
+  return `Error:\n  ${cause.replace(/\n/g, "\n  ")}\n  next: ${nextStep(cause)}`;
+}

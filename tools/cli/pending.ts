@@ -1,0 +1,46 @@
+/** The parts of an exported deployment (`pulumi stack export`) that commands look at. */
+export interface ExportedDeployment {
+  readonly version: number;
+  readonly deployment: {
+    readonly resources?: readonly ExportedResource[];
+    readonly pending_operations?: readonly {
+      readonly type: string;
+      readonly resource: { readonly urn: string };
+    }[];
+  };
+}
+
+export interface ExportedResource {
+  readonly urn: string;
+  readonly type: string;
+  /** False for components, which have no plugin behind them. */
+  readonly custom?: boolean;
+}
+
+/**
+ * A killed run leaves the operations it was in the middle of. The engine cannot know whether they happened and asks
+ * for it. Here the answer is always the same: every create of this project finds and takes over what is there already,
+ * so the note is dropped and the next `up` does the operation again.
+ *
+ * @returns the deployment without them, or `undefined` when there are none
+ */
+export function withoutPendingOperations(
+  exported: ExportedDeployment,
+): { readonly deployment: ExportedDeployment; readonly dropped: readonly string[] } | undefined {
+  const pending = exported.deployment.pending_operations ?? [];
+  if (pending.length === 0) {
+    return undefined;
+  }
+  const { pending_operations: _, ...rest } = exported.deployment;
+  return {
+    deployment: { ...exported, deployment: rest },
+    dropped: pending.map(({ type, resource }) => `${type} ${resource.urn.split("::").at(-1)}`),
+  };
+}
+
+/** Resources with a plugin behind them, without the providers themselves. */
+export function countResources(exported: ExportedDeployment): number {
+  return (exported.deployment.resources ?? []).filter(
+    (resource) => resource.custom === true && !resource.type.startsWith("pulumi:"),
+  ).length;
+}

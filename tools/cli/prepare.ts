@@ -1,0 +1,252 @@
+import { existsSync, readFileSync, rmSync, statfsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { ProblemsError } from "../../components/problems";
+import { formatBytes } from "../../components/quantity";
+import type { EnvironmentSpec } from "../../stacks/spec";
+import { cacheRoot } from "../cache/paths";
+import { CommandError, ExitCode } from "./commandError";
+import { type Engine, runEngine } from "./engine";
+import { clearStaleLocks, describeLock, findLocks, lockState } from "./locks";
+import { type BuildPlan, loadBundle, loadPreflight, loadToolchain } from "./partners";
+import { countResources, type ExportedDeployment, withoutPendingOperations } from "./pending";
+import { seconds } from "./progress";
+import { parseSettings, readSettingsFile, type SettingsFile } from "./settings";
+import {
+  backendVariables,
+  ensureState,
+  isOwnBackend,
+  type StatePaths,
+  statePaths,
+  writeAtomically,
+  writeEffectiveSettings,
+} from "./state";
+import { StepPrinter } from "./stepPrinter";
+
+/** Prints a line of progress; on stderr, so that stdout holds results only. */
+export type Print = (line: string) => void;
+
+export const printProgress: Print = (line) => {
+  process.stderr.write(`${line}\n`);
+};
+
+/** An environment whose state can be reached; no settings were checked. */
+export interface StackAccess {
+  readonly stack: string;
+  readonly paths: StatePaths;
+  readonly engine: Engine;
+}
+
+/** Reads and checks the settings; within a second, before anything is made. @throws ProblemsError */
+export function checkSettings(stack: string): {
+  readonly file: SettingsFile;
+  readonly spec: EnvironmentSpec;
+} {
+  const file = readSettingsFile(stack);
+  return { file, spec: parseSettings(file, stack) };
+}
+
+/** Checks this host for the machines of the environment. @throws ProblemsError with all problems */
+export async function checkHost(spec: EnvironmentSpec): Promise<void> {
+  const problems = await loadPreflight().checkLocalHost(spec);
+  if (problems.length > 0) {
+    throw new ProblemsError("this host", problems);
+  }
+}
+
+/** Makes sure of the state folder and the engine. */
+export async function openStack(stack: string, print: Print = printProgress): Promise<StackAccess> {
+  const paths = statePaths();
+  ensureState(paths);
+  const toolchainModule = loadToolchain();
+  await announceBuild("the engine and its plugins", await toolchainModule.planToolchain(), print);
+  const toolchain = await toolchainModule.ensureToolchain({ report: new StepPrinter(print).report });
+  if (toolchain.offline.length > 0) {
+    print(
+      `Using this project's own offline plugins, because the official ones cannot be downloaded: ${toolchain.offline.join(", ")}.`,
+    );
+  }
+  const environment = { ...toolchain.env, ...backendVariables(paths) };
+  return { stack, paths, engine: { pulumi: toolchain.pulumi, environment, runsFolder: paths.runs } };
+}
+
+/** Makes sure of the bundle and tells the program where it is. */
+export async function withBundle(access: StackAccess, print: Print = printProgress): Promise<StackAccess> {
+  const bundleModule = loadBundle();
+  await announceBuild("Kubernetes and the platform's images", await bundleModule.planBundle(), print);
+  const bundle = await bundleModule.ensureBundle({ report: new StepPrinter(print).report });
+  const environment = {
+    ...access.engine.environment,
+    GOURMETGRAM_BUNDLE_DIR: bundle.bundleDir,
+    GOURMETGRAM_MACHINE_DIR: bundle.machineDir,
+  };
+  return { ...access, engine: { ...access.engine, environment } };
+}
+
+/** Tells what is going to be built, and refuses when the disk is too small for it. */
+export async function announceBuild(what: string, plan: BuildPlan, print: Print): Promise<void> {
+  if (plan.missing.length === 0) {
+    return;
+  }
+  const folder = firstExisting(cacheRoot());
+  const { bavail, bsize } = statfsSync(folder);
+  const free = bavail * bsize;
+  if (free < plan.peakBytes) {
+    throw new ProblemsError("this host", [
+      {
+        path: "host.disk",
+        value: `${formatBytes(free)} free below ${folder}`,
+        problem: `is too little to get ${what}`,
+        allowed: `at least ${formatBytes(plan.peakBytes)} free`,
+        next: "free some space, or set GOURMETGRAM_CACHE to a folder on a larger disk",
+      },
+    ]);
+  }
+  print(
+    `Getting ${what}, once for this host: ${plan.missing.length} parts, about ${seconds(plan.seconds)} if all have to be built, up to ${formatBytes(plan.peakBytes)} of disk.`,
+  );
+}
+
+/** The state of an environment, unlocked and without leftovers of killed runs. */
+export interface OpenState {
+  /** Resources in the state, components not counted. */
+  readonly resources: number;
+}
+
+/**
+ * Makes the environment's state ready for a run: selects or creates the stack, clears the lock and the pending
+ * operations of a killed run. A lock of a live run or of another host stays.
+ *
+ * @param create make the stack when there is none
+ * @returns undefined when there is no such stack and it may not be created
+ */
+export async function openState(
+  access: StackAccess,
+  create: boolean,
+  print: Print = printProgress,
+): Promise<OpenState | undefined> {
+  if (isOwnBackend(access.paths)) {
+    await unlock(access, print);
+  }
+  const exported = await exportState(access);
+  if (exported === undefined) {
+    if (!create) {
+      return undefined;
+    }
+    await createStack(access);
+    return { resources: 0 };
+  }
+  const cleaned = withoutPendingOperations(exported);
+  if (cleaned !== undefined) {
+    await importState(access, cleaned.deployment);
+    print(
+      `An earlier run was killed in the middle of: ${cleaned.dropped.join(", ")}. They will be taken up again.`,
+    );
+  }
+  return { resources: countResources(exported) };
+}
+
+/** Arguments that name the stack and its settings, for operations that run the program. */
+export function stackArguments(access: StackAccess, file: SettingsFile): string[] {
+  const configFile = writeEffectiveSettings(file, access.stack, access.paths);
+  return ["--stack", access.stack, ...(configFile === undefined ? [] : ["--config-file", configFile])];
+}
+
+/** The state as the engine exports it, secrets encrypted; undefined when there is no such stack. */
+export async function exportState(access: StackAccess): Promise<ExportedDeployment | undefined> {
+  const result = await runEngine(
+    access.engine,
+    ["stack", "export", "--stack", access.stack],
+    access.paths.settings,
+  );
+  if (result.exitCode === 0) {
+    return JSON.parse(result.stdout) as ExportedDeployment;
+  }
+  if (/no stack named/.test(result.stderr)) {
+    return undefined;
+  }
+  throw new CommandError(`The state of "${access.stack}" cannot be read:\n${result.stderr.trim()}`);
+}
+
+async function importState(access: StackAccess, deployment: ExportedDeployment): Promise<void> {
+  const path = join(access.paths.runs, `${access.stack}.${process.pid}.json`);
+  writeAtomically(path, JSON.stringify(deployment));
+  try {
+    const args = ["stack", "import", "--stack", access.stack, "--file", path];
+    const result = await runEngine(access.engine, args, access.paths.settings);
+    if (result.exitCode !== 0) {
+      throw new CommandError(`The state of "${access.stack}" cannot be repaired:\n${result.stderr.trim()}`);
+    }
+  } finally {
+    rmSync(path, { force: true });
+  }
+}
+
+async function createStack(access: StackAccess): Promise<void> {
+  const args = ["stack", "init", access.stack, "--no-select"];
+  const result = await runEngine(access.engine, args, access.paths.settings);
+  if (result.exitCode !== 0) {
+    throw new CommandError(`The stack "${access.stack}" cannot be created:\n${result.stderr.trim()}`);
+  }
+}
+
+async function unlock(access: StackAccess, print: Print): Promise<void> {
+  const { stack, paths } = access;
+  await endOrphan(access, print);
+  clearStaleLocks(findLocks(paths.root, stack)).forEach(print);
+  const [lock] = findLocks(paths.root, stack);
+  if (lock !== undefined) {
+    throw new CommandError(describeLock(lock, stack), ExitCode.refused);
+  }
+}
+
+/** Which engine works for which command; written while it runs, so that a killed command can be told from a live one. */
+export function runNotePath(access: StackAccess): string {
+  return join(access.paths.runs, `${access.stack}.json`);
+}
+
+/** How long an engine without its command may take to end in good order. */
+const ORPHAN_SECONDS = 60;
+
+/** `kill -9` of a command leaves its engine running, with the lock. Nobody would see its end: stop it first. */
+async function endOrphan(access: StackAccess, print: Print): Promise<void> {
+  const note = readRunNote(runNotePath(access));
+  const lock = findLocks(access.paths.root, access.stack).find(
+    (candidate) => candidate.owner?.pid === note?.engine && lockState(candidate) === "live",
+  );
+  if (note === undefined || lock === undefined || isAlive(note.command)) {
+    return;
+  }
+  print(
+    `An earlier command was killed, its engine (process ${note.engine}) still works: ending it in good order.`,
+  );
+  process.kill(note.engine, "SIGINT");
+  const deadline = Date.now() + ORPHAN_SECONDS * 1000;
+  while (lockState(lock) === "live" && Date.now() < deadline) {
+    await new Promise((wake) => setTimeout(wake, 200));
+  }
+  if (lockState(lock) === "live") {
+    print(`It did not end within ${ORPHAN_SECONDS} s: ending it at once.`);
+    process.kill(note.engine, "SIGKILL");
+    await new Promise((wake) => setTimeout(wake, 500));
+  }
+}
+
+function readRunNote(path: string): { readonly command: number; readonly engine: number } | undefined {
+  if (!existsSync(path)) {
+    return undefined;
+  }
+  try {
+    const { command, engine } = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
+    return typeof command === "number" && typeof engine === "number" ? { command, engine } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  return existsSync("/proc/self") ? existsSync(`/proc/${pid}`) : false;
+}
+
+function firstExisting(path: string): string {
+  return existsSync(path) ? path : firstExisting(dirname(path));
+}

@@ -1,0 +1,103 @@
+import { randomBytes } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parse, stringify } from "yaml";
+import { PROJECT_NAME, PROJECT_ROOT } from "./project";
+import { hasOwnEncryption, type SettingsFile } from "./settings";
+
+/**
+ * What is kept between runs, outside Git: `.state/` in the project, readable by its owner only.
+ * - `.pulumi/`: the engine's state, when no other backend is set
+ * - `passphrase`: encrypts secrets in the state, made once
+ * - `settings/`: each stack's settings together with its encryption salt, see `writeEffectiveSettings`
+ * - `timings.json`: how long former runs took, for estimates
+ */
+export interface StatePaths {
+  readonly root: string;
+  readonly passphrase: string;
+  readonly settings: string;
+  readonly timings: string;
+  /** Event logs and notes of commands that run now. */
+  readonly runs: string;
+}
+
+export function statePaths(root: string = join(PROJECT_ROOT, ".state")): StatePaths {
+  return {
+    root,
+    passphrase: join(root, "passphrase"),
+    settings: join(root, "settings"),
+    timings: join(root, "timings.json"),
+    runs: join(root, "runs"),
+  };
+}
+
+/** Makes the folders that are missing, and the passphrase unless the user brings one. Nothing that exists changes. */
+export function ensureState(paths: StatePaths, environment: NodeJS.ProcessEnv = process.env): void {
+  for (const folder of [paths.root, paths.settings, paths.runs]) {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  }
+  chmodSync(paths.root, 0o700);
+  if (!bringsPassphrase(environment) && !existsSync(paths.passphrase)) {
+    writeAtomically(paths.passphrase, randomBytes(32).toString("base64url"));
+  }
+  const project = join(paths.settings, "Pulumi.yaml");
+  if (!existsSync(project)) {
+    writeAtomically(project, stringify({ name: PROJECT_NAME, runtime: "nodejs" }));
+  }
+}
+
+/** Where the engine keeps its state and how it opens secrets; what the user has set wins. */
+export function backendVariables(
+  paths: StatePaths,
+  environment: NodeJS.ProcessEnv = process.env,
+): Record<string, string> {
+  return {
+    PULUMI_BACKEND_URL: environment["PULUMI_BACKEND_URL"] || `file://${paths.root}`,
+    ...(bringsPassphrase(environment) ? {} : { PULUMI_CONFIG_PASSPHRASE_FILE: paths.passphrase }),
+  };
+}
+
+/** True when the state is in the project's own folder, so that its locks are files we can look at. */
+export function isOwnBackend(paths: StatePaths, environment: NodeJS.ProcessEnv = process.env): boolean {
+  return backendVariables(paths, environment)["PULUMI_BACKEND_URL"] === `file://${paths.root}`;
+}
+
+/**
+ * The engine wants a stack's encryption salt in its settings file and writes it there. The salt belongs to the state
+ * of this checkout, so a committed settings file must not get it: the engine is given a copy in `.state/settings`
+ * that holds both. A file with encryption of its own (the user ran `pulumi config set --secret`) is used as it is.
+ *
+ * @returns the file for `--config-file`, or `undefined` when the engine shall use its usual one
+ */
+export function writeEffectiveSettings(
+  file: SettingsFile,
+  stack: string,
+  paths: StatePaths,
+): string | undefined {
+  if (hasOwnEncryption(file)) {
+    return undefined;
+  }
+  const path = effectiveSettingsPath(stack, paths);
+  const before = existsSync(path) ? (parse(readFileSync(path, "utf8")) ?? {}) : {};
+  const { config: _, ...encryption } = before as Record<string, unknown>;
+  writeAtomically(path, stringify({ ...encryption, config: {}, ...file.content }));
+  return path;
+}
+
+/** The copy of a stack's settings that the engine reads and writes. */
+export function effectiveSettingsPath(stack: string, paths: StatePaths): string {
+  return join(paths.settings, `Pulumi.${stack}.yaml`);
+}
+
+/** Writes a file readable by its owner only; a reader sees the old content or the new, never a part. */
+export function writeAtomically(path: string, content: string): void {
+  const temporary = `${path}.${process.pid}.tmp`;
+  writeFileSync(temporary, content, { mode: 0o600 });
+  renameSync(temporary, path);
+}
+
+function bringsPassphrase(environment: NodeJS.ProcessEnv): boolean {
+  return (
+    environment["PULUMI_CONFIG_PASSPHRASE"] !== undefined || !!environment["PULUMI_CONFIG_PASSPHRASE_FILE"]
+  );
+}

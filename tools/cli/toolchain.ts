@@ -1,0 +1,51 @@
+import { Command } from "commander";
+import { withExamples } from "./examples";
+import { loadToolchain } from "./partners";
+import { openStack, printProgress, stackArguments } from "./prepare";
+import { DEFAULT_STACK } from "./project";
+import { renderPlan } from "./renderPlan";
+import { readSettingsFile } from "./settings";
+
+interface ToolchainOptions {
+  readonly plan: boolean;
+  readonly env: boolean;
+}
+
+/** `npm run toolchain`: the engine and its plugins, and how to use them by hand. */
+export function createToolchainCommand(): Command {
+  const command = new Command("toolchain")
+    .description("Find, download or build the Pulumi engine and its plugins.")
+    .argument("[stack]", "environment that --env is about", DEFAULT_STACK)
+    .option("--plan", "only tell what is missing and what it costs", false)
+    .option(
+      "--env",
+      "print shell commands that make plain `pulumi` use the same state, settings and plugins",
+      false,
+    )
+    .action(toolchain);
+  return withExamples(command, [
+    ["npm run toolchain", "`up` does it too, when needed"],
+    ['eval "$(npm run -s toolchain -- --env)"', "then: pulumi up $GOURMETGRAM_STACK_ARGS"],
+  ]);
+}
+
+async function toolchain(stack: string, options: ToolchainOptions): Promise<void> {
+  if (options.plan) {
+    process.stdout.write(`${renderPlan("the toolchain", await loadToolchain().planToolchain())}\n`);
+    return;
+  }
+  const access = await openStack(stack);
+  if (!options.env) {
+    process.stdout.write(`pulumi: ${access.engine.pulumi}\n`);
+    return;
+  }
+  const stackArgs = stackArguments(access, readSettingsFile(stack));
+  const variables = { ...access.engine.environment, GOURMETGRAM_STACK_ARGS: stackArgs.join(" ") };
+  const exports = Object.entries(variables).map(([name, value]) => `export ${name}=${quote(value)}`);
+  process.stdout.write(`${exports.join("\n")}\n`);
+  printProgress("# then: pulumi up $GOURMETGRAM_STACK_ARGS");
+}
+
+function quote(value: string): string {
+  return `'${value.replaceAll("'", `'\\''`)}'`;
+}
