@@ -1,0 +1,323 @@
+import * as k8s from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
+import type { CredentialsRef, ServiceEndpoint } from "../../components/contracts";
+import { type LabelArgs, labels, selectorLabels } from "../../components/labels";
+import type { Quantity } from "../../components/quantity";
+import { Password } from "../../components/random";
+import { readSource } from "../../components/sourceFile";
+import type { DatabaseAccess } from "./access";
+import { createCredentials, secretEnv } from "./credentials";
+import { createTraffic, podsOf } from "./networkPolicies";
+import { restrictedContainer, restrictedPod, scratchVolume } from "./restricted";
+import { SetupJob } from "./setupJob";
+
+/** Port of PostgreSQL everywhere. */
+export const POSTGRES_PORT = 5432;
+/** User `postgres` of the upstream image. */
+const UID = 999;
+const SUPERUSER = "postgres";
+const APPLICATION: LabelArgs = { name: "postgres", component: "database" };
+const SETUP: LabelArgs = { name: "postgres-setup", component: "database" };
+const SECRET_FOLDER = "/run/secrets/postgres";
+
+export interface PostgresArgs {
+  /** Must allow the Pod Security level `restricted`. */
+  readonly namespace: pulumi.Input<string>;
+  /** PostgreSQL 15 or later with the interface of docker.io/library/postgres; `getenv` of its psql is used. */
+  readonly image: pulumi.Input<string>;
+  /** Size of the data volume. */
+  readonly storage: Quantity;
+  /** @default the cluster's default class */
+  readonly storageClassName?: pulumi.Input<string>;
+  /** Databases to make, by name; the owner is a role of its own. Shape: plain. */
+  readonly databases: Readonly<Record<string, { readonly owner: string }>>;
+  /** Applications of the namespace that may connect. */
+  readonly clients: readonly LabelArgs[];
+}
+
+/** One database of `Postgres`: how to reach it and who waits for what. */
+export interface PostgresDatabase {
+  readonly access: DatabaseAccess & { readonly password: pulumi.Output<string> };
+  /** Secret with the owner's name and password. */
+  readonly credentials: CredentialsRef;
+  /** Done when the database can be used. */
+  readonly ready: pulumi.Resource;
+}
+
+/**
+ * PostgreSQL in one pod with a persistent volume, and the databases and roles that are asked for.
+ *
+ * Waits for: a node that has the volume. A database is usable when its `ready` is done. Costs: one volume, one pod.
+ * The superuser's password is set when the data directory is made, and is used by the setup jobs only.
+ * ```ts
+ * new Postgres("postgres", { namespace, image, storage: "5Gi", databases: { mlflowdb: { owner: "mlflow" } }, clients: [] });
+ * ```
+ */
+export class Postgres extends pulumi.ComponentResource {
+  /** The server inside the cluster, released when it accepts connections. */
+  readonly endpoint: ServiceEndpoint;
+  readonly databases: Readonly<Record<string, PostgresDatabase>>;
+  /** The superuser. */
+  readonly credentials: CredentialsRef;
+  readonly superuser: string = SUPERUSER;
+  /** Password of the superuser. A secret. */
+  readonly superuserPassword: pulumi.Output<string>;
+
+  constructor(name: string, args: PostgresArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("gourmetgram:k8s:Postgres", name, {}, opts);
+    const child = { parent: this };
+
+    this.superuserPassword = new Password(`${name}-superuser`, { length: 32 }, child).result;
+    const superuser = createCredentials(
+      `${name}-superuser`,
+      {
+        namespace: args.namespace,
+        objectName: "postgres-superuser",
+        username: SUPERUSER,
+        password: this.superuserPassword,
+      },
+      child,
+    );
+    this.credentials = superuser;
+    const account = createServiceAccount(name, args.namespace, child);
+    createServices(name, args.namespace, child);
+    createPolicies(name, args, child);
+    const server = createServer(name, args, superuser.secretName, account.metadata.name, child);
+
+    this.databases = Object.fromEntries(
+      Object.entries(args.databases).map(([database, { owner }]) => [
+        database,
+        this.createDatabase(name, args, { database, owner, account: account.metadata.name, server }),
+      ]),
+    );
+    this.endpoint = endpointOf(args.namespace, server);
+    this.registerOutputs({ url: this.endpoint.url, secretName: this.credentials.secretName });
+  }
+
+  private createDatabase(
+    name: string,
+    args: PostgresArgs,
+    of: {
+      database: string;
+      owner: string;
+      account: pulumi.Input<string>;
+      server: k8s.apps.v1.StatefulSet;
+    },
+  ): PostgresDatabase {
+    const part = `${name}-${of.database}`;
+    const password = new Password(part, { length: 32 }, { parent: this }).result;
+    const credentials = createCredentials(
+      part,
+      {
+        namespace: args.namespace,
+        objectName: `postgres-${of.database}`,
+        username: of.owner,
+        password,
+      },
+      { parent: this },
+    );
+    const setup = new SetupJob(
+      part,
+      {
+        namespace: args.namespace,
+        objectName: `postgres-setup-${of.database}`,
+        labels: { ...SETUP, instance: `postgres-setup-${of.database}` },
+        image: args.image,
+        uid: UID,
+        serviceAccountName: of.account,
+        files: {
+          "postgres-database.sh": readSource("k8s/platform/scripts/postgres-database.sh"),
+          "postgres-database.sql": readSource("k8s/platform/scripts/postgres-database.sql"),
+        },
+        script: "postgres-database.sh",
+        env: [
+          { name: "PGHOST", value: "postgres" },
+          { name: "PGPORT", value: String(POSTGRES_PORT) },
+          secretEnv("PGUSER", this.credentials.secretName, "username"),
+          secretEnv("PGPASSWORD", this.credentials.secretName, "password"),
+          { name: "DATABASE_NAME", value: of.database },
+          secretEnv("DATABASE_OWNER", credentials.secretName, "username"),
+          secretEnv("DATABASE_PASSWORD", credentials.secretName, "password"),
+        ],
+        secrets: { password },
+      },
+      // The script talks to the server.
+      { parent: this, dependsOn: [of.server] },
+    );
+    return {
+      access: {
+        host: serviceHost(args.namespace),
+        port: POSTGRES_PORT,
+        name: of.database,
+        username: of.owner,
+        password,
+        // Traffic stays inside the cluster's network, and the server has no certificate.
+        sslMode: "disable",
+      },
+      credentials,
+      ready: setup.job,
+    };
+  }
+}
+
+function createServiceAccount(
+  name: string,
+  namespace: pulumi.Input<string>,
+  opts: pulumi.CustomResourceOptions,
+): k8s.core.v1.ServiceAccount {
+  return new k8s.core.v1.ServiceAccount(
+    name,
+    {
+      metadata: { name: "postgres", namespace, labels: labels(APPLICATION) },
+      automountServiceAccountToken: false,
+    },
+    opts,
+  );
+}
+
+function createServices(
+  name: string,
+  namespace: pulumi.Input<string>,
+  opts: pulumi.CustomResourceOptions,
+): void {
+  const ports = [{ name: "postgres", port: POSTGRES_PORT, targetPort: "postgres" }];
+  const service = (resource: string, objectName: string, headless: boolean) =>
+    new k8s.core.v1.Service(
+      resource,
+      {
+        metadata: { name: objectName, namespace, labels: labels(APPLICATION) },
+        spec: {
+          ...(headless ? { clusterIP: "None" } : {}),
+          selector: selectorLabels(APPLICATION),
+          ports,
+        },
+      },
+      opts,
+    );
+  service(name, "postgres", false);
+  service(`${name}-headless`, "postgres-headless", true);
+}
+
+function createPolicies(name: string, args: PostgresArgs, opts: pulumi.CustomResourceOptions): void {
+  const setups = Object.keys(args.databases).map((database) => ({
+    ...SETUP,
+    instance: `postgres-setup-${database}`,
+  }));
+  createTraffic(
+    name,
+    {
+      namespace: args.namespace,
+      objectName: "postgres",
+      pods: APPLICATION,
+      ingress: [{ peers: [...args.clients, ...setups].map(podsOf), ports: [POSTGRES_PORT] }],
+    },
+    opts,
+  );
+  for (const setup of setups) {
+    createTraffic(
+      `${name}-${setup.instance}`,
+      {
+        namespace: args.namespace,
+        objectName: setup.instance,
+        pods: setup,
+        egress: [{ peers: [podsOf(APPLICATION)], ports: [POSTGRES_PORT] }],
+      },
+      opts,
+    );
+  }
+}
+
+function createServer(
+  name: string,
+  args: PostgresArgs,
+  superuserSecret: pulumi.Input<string>,
+  serviceAccountName: pulumi.Input<string>,
+  opts: pulumi.CustomResourceOptions,
+): k8s.apps.v1.StatefulSet {
+  // Over TCP: while the data directory is made the server listens on its socket only, and must not count as ready.
+  const ask = { exec: { command: ["pg_isready", "-h", "127.0.0.1", "-U", SUPERUSER, "-q"] } };
+  return new k8s.apps.v1.StatefulSet(
+    name,
+    {
+      metadata: { name: "postgres", namespace: args.namespace, labels: labels(APPLICATION) },
+      spec: {
+        replicas: 1,
+        serviceName: "postgres-headless",
+        selector: { matchLabels: selectorLabels(APPLICATION) },
+        template: {
+          metadata: { labels: labels(APPLICATION) },
+          spec: {
+            ...restrictedPod(UID),
+            serviceAccountName,
+            // Time to write out what is in memory; a fast shutdown takes a second, a busy disk longer.
+            terminationGracePeriodSeconds: 60,
+            containers: [
+              {
+                name: "postgres",
+                image: args.image,
+                imagePullPolicy: "IfNotPresent",
+                ports: [{ name: "postgres", containerPort: POSTGRES_PORT }],
+                env: [
+                  { name: "POSTGRES_USER", value: SUPERUSER },
+                  { name: "POSTGRES_PASSWORD_FILE", value: `${SECRET_FOLDER}/password` },
+                  { name: "POSTGRES_INITDB_ARGS", value: "--data-checksums" },
+                  // A folder below the mount: a fresh file system's lost+found would stop the first start.
+                  { name: "PGDATA", value: "/var/lib/postgresql/data/pgdata" },
+                ],
+                securityContext: restrictedContainer,
+                resources: {
+                  requests: { cpu: "100m", memory: "256Mi" },
+                  limits: { cpu: "1", memory: "1Gi" },
+                },
+                startupProbe: { ...ask, periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 180 },
+                readinessProbe: { ...ask, periodSeconds: 5, timeoutSeconds: 3 },
+                livenessProbe: { ...ask, periodSeconds: 15, timeoutSeconds: 5, failureThreshold: 4 },
+                lifecycle: {
+                  // SIGINT is PostgreSQL's fast shutdown. The SIGTERM that follows alone would wait for every client to
+                  // leave, and MLflow's pool never does.
+                  preStop: { exec: { command: ["/bin/sh", "-c", "kill -INT 1"] } },
+                },
+                volumeMounts: [
+                  { name: "data", mountPath: "/var/lib/postgresql/data" },
+                  { name: "run", mountPath: "/var/run/postgresql" },
+                  { name: "tmp", mountPath: "/tmp" },
+                  { name: "superuser", mountPath: SECRET_FOLDER, readOnly: true },
+                ],
+              },
+            ],
+            volumes: [
+              scratchVolume("run", "16Mi"),
+              scratchVolume("tmp", "256Mi"),
+              { name: "superuser", secret: { secretName: superuserSecret } },
+            ],
+          },
+        },
+        volumeClaimTemplates: [
+          {
+            metadata: { name: "data", labels: labels(APPLICATION) },
+            spec: {
+              accessModes: ["ReadWriteOnce"],
+              storageClassName: args.storageClassName,
+              resources: { requests: { storage: args.storage } },
+            },
+          },
+        ],
+      },
+    },
+    { ...opts, customTimeouts: { create: "10m", update: "10m", delete: "5m" } },
+  );
+}
+
+function endpointOf(namespace: pulumi.Input<string>, server: k8s.apps.v1.StatefulSet): ServiceEndpoint {
+  // Through the server's id, which there is only when it is ready.
+  const host = pulumi.all([serviceHost(namespace), server.id]).apply(([known]) => known);
+  return {
+    host,
+    port: pulumi.output(POSTGRES_PORT),
+    url: pulumi.interpolate`postgresql://${host}:${POSTGRES_PORT}`,
+  };
+}
+
+function serviceHost(namespace: pulumi.Input<string>): pulumi.Output<string> {
+  return pulumi.interpolate`postgres.${namespace}.svc.cluster.local`;
+}
