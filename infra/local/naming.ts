@@ -33,9 +33,10 @@ export interface MachineNames {
 
 /**
  * Where machines live: `$GOURMETGRAM_DATA`, else `$XDG_DATA_HOME/gourmetgram`, else `~/.local/share/gourmetgram`, and in it
- * `machines/<environment>/<name>`. Empty variables count as unset.
+ * `machines/<environment>/<name>`. Empty variables count as unset. It is a property of the host, like the home folder, and the one
+ * thing this folder reads from the process environment: the provider and the commands must agree on it.
  */
-export function machinesRoot(env: Readonly<Record<string, string | undefined>>): string {
+export function machinesRoot(env: Readonly<Record<string, string | undefined>> = process.env): string {
   const data =
     env.GOURMETGRAM_DATA || join(env.XDG_DATA_HOME || join(homedir(), ".local", "share"), "gourmetgram");
   return join(resolve(data), "machines");

@@ -3,10 +3,10 @@ import { isAbsolute } from "node:path";
 import { isDnsLabel } from "../../components/naming";
 import { parseBytes } from "../../components/quantity";
 import { readMachineFolder, readOwner } from "../../infra/local/machineFolder";
-import { environmentNames, machineNames } from "../../infra/local/naming";
+import { environmentNames, machineNames, machinesRoot } from "../../infra/local/naming";
 import { isMachineAddress, parseSubnet } from "../../infra/local/subnet";
 import { subnetProblem } from "./localNetwork";
-import { localRoot, ownerOf, runScript } from "./localScripts";
+import { ownerOf, runScript } from "./localScripts";
 import type { CallContext, Drift, Properties, ResourceKind } from "./resourceKind";
 
 /** `gourmetgram:local:Machine`: one machine on this host. */
@@ -38,7 +38,7 @@ export const localMachine: ResourceKind = {
         `The address ${inputs.address} of ${inputs.name} is no free address of ${inputs.network}.`,
       );
     }
-    const names = machineNames(localRoot(), inputs.environment as string, inputs.name as string);
+    const names = machineNames(machinesRoot(), inputs.environment as string, inputs.name as string);
     const outputs = { instanceId: randomUUID(), folder: names.folder, running: true };
     const machine = { ...inputs, ...outputs };
     context.progress("starting");

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { isDnsLabel } from "../../components/naming";
-import { environmentNames } from "../../infra/local/naming";
+import { environmentNames, machinesRoot } from "../../infra/local/naming";
 import { parseSubnet } from "../../infra/local/subnet";
-import { localRoot, ownerOf, runScript } from "./localScripts";
+import { ownerOf, runScript } from "./localScripts";
 import type { CallContext, Properties, ResourceKind } from "./resourceKind";
 
 /** `gourmetgram:local:Network`: the bridge of one environment. */
@@ -23,7 +23,7 @@ export const localNetwork: ResourceKind = {
   deleteBeforeReplace: true,
 
   async create(inputs, context) {
-    const names = environmentNames(localRoot(), inputs.environment as string);
+    const names = environmentNames(machinesRoot(), inputs.environment as string);
     const subnet = parseSubnet(inputs.cidr as string);
     const outputs = {
       bridge: names.bridge,

@@ -2,7 +2,6 @@ import { spawn } from "node:child_process";
 import { realpathSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Owner } from "../../infra/local/machineFolder";
-import { machinesRoot } from "../../infra/local/naming";
 import type { CallContext } from "./resourceKind";
 
 /** This checkout: the compiled provider is at `build/tools/provider` in it. */
@@ -11,11 +10,6 @@ const SCRIPTS = join(CHECKOUT, "infra", "local", "scripts");
 
 /** Most a script may say before the start is forgotten. */
 const MAX_OUTPUT = 64 * 1024;
-
-/** Folder in which this host keeps local machines. */
-export function localRoot(): string {
-  return machinesRoot(process.env);
-}
 
 /** Who may touch what: the stack of the resource, in this checkout. */
 export function ownerOf(context: CallContext): Owner {
