@@ -192,7 +192,7 @@ export function renderBucketPolicy(bucket: string): string {
   return `${JSON.stringify(policy, undefined, 2)}\n`;
 }
 
-function setupLabels(bucket: string): LabelArgs & { readonly instance: string } {
+function setupLabels(bucket: string): LabelArgs {
   return { ...SETUP, instance: `minio-setup-${bucket}` };
 }
 

@@ -121,7 +121,7 @@ export class Postgres extends pulumi.ComponentResource {
       {
         namespace: args.namespace,
         objectName: `postgres-setup-${of.database}`,
-        labels: { ...SETUP, instance: `postgres-setup-${of.database}` },
+        labels: setupLabels(of.database),
         image: args.image,
         uid: UID,
         serviceAccountName: of.account,
@@ -199,32 +199,35 @@ function createServices(
 }
 
 function createPolicies(name: string, args: PostgresArgs, opts: pulumi.CustomResourceOptions): void {
-  const setups = Object.keys(args.databases).map((database) => ({
-    ...SETUP,
-    instance: `postgres-setup-${database}`,
-  }));
+  const databases = Object.keys(args.databases);
   createTraffic(
     name,
     {
       namespace: args.namespace,
       objectName: "postgres",
       pods: APPLICATION,
-      ingress: [{ peers: [...args.clients, ...setups].map(podsOf), ports: [POSTGRES_PORT] }],
+      ingress: [
+        { peers: [...args.clients, ...databases.map(setupLabels)].map(podsOf), ports: [POSTGRES_PORT] },
+      ],
     },
     opts,
   );
-  for (const setup of setups) {
+  for (const database of databases) {
     createTraffic(
-      `${name}-${setup.instance}`,
+      `${name}-setup-${database}`,
       {
         namespace: args.namespace,
-        objectName: setup.instance,
-        pods: setup,
+        objectName: `postgres-setup-${database}`,
+        pods: setupLabels(database),
         egress: [{ peers: [podsOf(APPLICATION)], ports: [POSTGRES_PORT] }],
       },
       opts,
     );
   }
+}
+
+function setupLabels(database: string): LabelArgs {
+  return { ...SETUP, instance: `postgres-setup-${database}` };
 }
 
 function createServer(

@@ -16,12 +16,11 @@ export interface GraphNode {
   /** URN of the explicit provider, "" when the default one is used. */
   readonly provider: string;
   /** Inputs with secrets unwrapped. An unknown value is `UNKNOWN`. */
-  // biome-ignore lint/suspicious/noExplicitAny: tests read into inputs of every type
   readonly inputs: any;
   /** Paths of inputs that are secret, for example `stringData.password`. */
   readonly secretPaths: readonly string[];
   readonly protect: boolean;
-  /** URN of the resource whose deletion takes this one along, or "". */
+  /** URN of the resource whose deletion takes this one along, or ""; see `Graph.deletedWith` for what is inherited. */
   readonly deletedWith: string;
   readonly deleteBeforeReplace: boolean;
   readonly ignoreChanges: readonly string[];
@@ -123,6 +122,12 @@ export class Graph {
     return this.path(from, to) !== undefined;
   }
 
+  /** URN of what takes this resource along when it is deleted: its own `deletedWith`, or the nearest parent's, as the engine has it. */
+  deletedWith(node: GraphNode): string {
+    const parent = this.byUrn(node.parent);
+    return node.deletedWith || (parent ? this.deletedWith(parent) : "");
+  }
+
   byUrn(urn: string): GraphNode | undefined {
     return this.nodes.find((node) => node.urn === urn);
   }
@@ -150,18 +155,14 @@ export async function recordGraph(program: () => unknown, options: RecordOptions
   const nodes: GraphNode[] = [];
   const stackOutputs: { value: Record<string, unknown>; secrets: string[] } = { value: {}, secrets: [] };
   // The monitor's type leaves out the generated gRPC message classes.
-  // biome-ignore lint/suspicious/noExplicitAny: see above
   const monitor = pulumi.runtime.getMonitor() as any;
   const register = monitor.registerResource.bind(monitor);
-  // biome-ignore lint/suspicious/noExplicitAny: see above
   monitor.registerResource = (request: any, callback: any) =>
-    // biome-ignore lint/suspicious/noExplicitAny: see above
     register(request, (error: unknown, response: any) => {
       if (response) nodes.push(nodeOf(request, response.getUrn()));
       callback(error, response);
     });
   const registerOutputs = monitor.registerResourceOutputs.bind(monitor);
-  // biome-ignore lint/suspicious/noExplicitAny: see above
   monitor.registerResourceOutputs = (request: any, callback: any) => {
     const node = nodes.find((candidate) => candidate.urn === request.getUrn());
     const { value, secretPaths } = unwrap(request.getOutputs()?.toJavaScript() ?? {});
@@ -192,7 +193,6 @@ export async function recordGraph(program: () => unknown, options: RecordOptions
   return new Graph(nodes, stackOutputs.value, stackOutputs.secrets);
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: a gRPC message without published types
 function nodeOf(request: any, urn: string): GraphNode {
   const { value, secretPaths } = unwrap(request.getObject()?.toJavaScript() ?? {});
   const provider: string = request.getProvider();
@@ -205,7 +205,6 @@ function nodeOf(request: any, urn: string): GraphNode {
     parent: request.getParent(),
     deps: [...request.getDependenciesList()].sort(),
     propertyDeps: Object.fromEntries(
-      // biome-ignore lint/suspicious/noExplicitAny: a gRPC map without published types
       [...request.getPropertydependenciesMap().entries()].map(([key, list]: [string, any]) => [
         key,
         [...list.getUrnsList()].sort(),
