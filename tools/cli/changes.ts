@@ -26,11 +26,15 @@ const SKIPPED = ["same", "create-replacement", "delete-replaced", "refresh", "di
 export class ChangeCollector {
   private readonly found: Change[] = [];
   private unchanged = 0;
+  private custom = 0;
 
   take(event: EngineEvent): void {
     const metadata = event.resourcePreEvent?.metadata;
     if (metadata === undefined || metadata.type.startsWith("pulumi:")) {
       return;
+    }
+    if (metadata.new?.custom ?? metadata.old?.custom ?? true) {
+      this.custom += 1;
     }
     if (metadata.op === "same") {
       this.unchanged += 1;
@@ -46,6 +50,11 @@ export class ChangeCollector {
 
   get changes(): readonly Change[] {
     return this.found;
+  }
+
+  /** Steps a run of these changes will have, components not counted. */
+  get count(): number {
+    return this.custom;
   }
 
   get unchangedCount(): number {

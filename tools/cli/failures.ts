@@ -53,7 +53,7 @@ export class FailureCollector {
   private readonly found: Failure[] = [];
   private readonly told = new Set<string>();
 
-  /** Gives a line to show at once: a warning, or what the program printed. */
+  /** Gives a line to show at once: a warning, or what the program printed. Each is shown once. */
   take(event: EngineEvent): string | undefined {
     const diagnostic = event.diagnosticEvent;
     if (diagnostic === undefined || diagnostic.ephemeral === true) {
@@ -75,6 +75,9 @@ export class FailureCollector {
         });
       }
       return undefined;
+    }
+    if (diagnostic.severity.startsWith("info") && resource === undefined) {
+      return message;
     }
     if (diagnostic.severity === "warning" && !isExpected(message)) {
       return `warning: ${resource === undefined ? "" : `${resource}: `}${message}`;
@@ -104,6 +107,11 @@ export function formatFailures(failures: readonly Failure[]): string {
 
 function isStack(urn: string | undefined): boolean {
   return urn === undefined || urn === "" || urn.includes("::pulumi:pulumi:Stack::");
+}
+
+/** True for the errors of steps that Ctrl-C cut short: they were asked for. */
+export function isCancellation(failure: Failure): boolean {
+  return /cancell?ed|signal: (?:terminated|interrupt)/i.test(failure.message);
 }
 
 /** Plugins of the toolchain are on PATH on purpose; the engine warns about each. */

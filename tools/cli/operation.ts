@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { CommandError, ExitCode } from "./commandError";
 import { type Operation, runOperation } from "./engine";
 import type { EngineEvent } from "./events";
-import { FailureCollector, formatFailures, nextStep } from "./failures";
+import { FailureCollector, formatFailures, isCancellation, nextStep } from "./failures";
 import { type Print, printProgress, runNotePath, type StackAccess } from "./prepare";
 import { clock, Progress, seconds } from "./progress";
 import { writeAtomically } from "./state";
@@ -46,6 +46,10 @@ export async function runGraph(
   const failures = new FailureCollector();
   const show = (line: string | undefined) => line !== undefined && print(line);
   const note = runNotePath(access);
+  if (access.offlinePlugins.length > 0 && run.operation !== "preview") {
+    const names = access.offlinePlugins.join(", ");
+    print(`Using this project's own offline plugins, the official ones could not be had: ${names}.`);
+  }
   const result = await runOperation(access.engine, {
     operation: run.operation,
     arguments: run.arguments,
@@ -69,7 +73,8 @@ export async function runGraph(
     }
     return { seconds: now(), changes: progress.changes, stdout: result.stdout };
   }
-  const found = formatFailures(failures.failures);
+  const wanted = failures.failures.filter((failure) => !result.interrupted || !isCancellation(failure));
+  const found = formatFailures(wanted);
   if (result.interrupted) {
     throw new CommandError(
       [

@@ -34,6 +34,8 @@ export interface StackAccess {
   readonly stack: string;
   readonly paths: StatePaths;
   readonly engine: Engine;
+  /** Plugins in use that are this project's own, for hosts that cannot download. */
+  readonly offlinePlugins: readonly string[];
 }
 
 /** Reads and checks the settings; within a second, before anything is made. @throws ProblemsError */
@@ -60,13 +62,9 @@ export async function openStack(stack: string, print: Print = printProgress): Pr
   const toolchainModule = loadToolchain();
   await announceBuild("the engine and its plugins", await toolchainModule.planToolchain(), print);
   const toolchain = await toolchainModule.ensureToolchain({ report: new StepPrinter(print).report });
-  if (toolchain.offline.length > 0) {
-    print(
-      `Using this project's own offline plugins, because the official ones cannot be downloaded: ${toolchain.offline.join(", ")}.`,
-    );
-  }
   const environment = { ...toolchain.env, ...backendVariables(paths) };
-  return { stack, paths, engine: { pulumi: toolchain.pulumi, environment, runsFolder: paths.runs } };
+  const engine = { pulumi: toolchain.pulumi, environment, runsFolder: paths.runs };
+  return { stack, paths, engine, offlinePlugins: toolchain.offline };
 }
 
 /** Makes sure of the bundle and tells the program where it is. */

@@ -1,10 +1,11 @@
 import { Command } from "commander";
 import { withExamples } from "./examples";
 import { loadToolchain } from "./partners";
-import { openStack, printProgress, stackArguments } from "./prepare";
+import { openStack, printProgress } from "./prepare";
 import { DEFAULT_STACK } from "./project";
 import { renderPlan } from "./renderPlan";
 import { readSettingsFile } from "./settings";
+import { writeEffectiveSettings } from "./state";
 
 interface ToolchainOptions {
   readonly plan: boolean;
@@ -25,7 +26,10 @@ export function createToolchainCommand(): Command {
     .action(toolchain);
   return withExamples(command, [
     ["npm run toolchain", "`up` does it too, when needed"],
-    ['eval "$(npm run -s toolchain -- --env)"', "then: pulumi up $GOURMETGRAM_STACK_ARGS"],
+    [
+      'eval "$(npm run -s toolchain -- --env)"',
+      'then: pulumi up --stack local --config-file "$GOURMETGRAM_SETTINGS"',
+    ],
   ]);
 }
 
@@ -39,11 +43,12 @@ async function toolchain(stack: string, options: ToolchainOptions): Promise<void
     process.stdout.write(`pulumi: ${access.engine.pulumi}\n`);
     return;
   }
-  const stackArgs = stackArguments(access, readSettingsFile(stack));
-  const variables = { ...access.engine.environment, GOURMETGRAM_STACK_ARGS: stackArgs.join(" ") };
+  const file = readSettingsFile(stack);
+  const settings = writeEffectiveSettings(file, stack, access.paths) ?? file.path;
+  const variables = { ...access.engine.environment, GOURMETGRAM_SETTINGS: settings };
   const exports = Object.entries(variables).map(([name, value]) => `export ${name}=${quote(value)}`);
   process.stdout.write(`${exports.join("\n")}\n`);
-  printProgress("# then: pulumi up $GOURMETGRAM_STACK_ARGS");
+  printProgress(`# then: pulumi up --stack ${stack} --config-file "$GOURMETGRAM_SETTINGS"`);
 }
 
 function quote(value: string): string {

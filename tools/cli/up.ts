@@ -9,12 +9,14 @@ import {
   openStack,
   openState,
   printProgress,
+  type StackAccess,
   stackArguments,
   withBundle,
 } from "./prepare";
 import { seconds } from "./progress";
 import { DEFAULT_STACK } from "./project";
 import { renderSummary } from "./summary";
+import { readTimings } from "./timings";
 
 interface UpOptions {
   readonly preview: boolean;
@@ -44,22 +46,22 @@ async function up(stack: string, options: UpOptions): Promise<void> {
   await checkHost(spec);
   const access = await withBundle(await openStack(stack));
   const state = await openState(access, true);
-  const stackArgs = stackArguments(access, file);
-  if (options.preview) {
-    const changes = new ChangeCollector();
-    await runGraph(access, {
-      operation: "preview",
-      kind: "preview",
-      arguments: stackArgs,
-      onEvent: (event) => changes.take(event),
-    });
-    printProgress(changesOf(changes));
-  }
   const resources = state?.resources ?? 0;
+  const stackArgs = stackArguments(access, file);
+  const created = readTimings(access.paths.timings)[`create:${stack}`];
+  let expected = Math.max(resources, Object.keys(created?.finished ?? {}).length);
+  // The first time nobody knows how much there is to do, and a wrong plan is best found before anything is made.
+  if (options.preview || expected === 0) {
+    const plan = await previewChanges(access, stackArgs);
+    expected = plan.count;
+    if (options.preview) {
+      printProgress(changesOf(plan));
+    }
+  }
   const result = await runGraph(access, {
     operation: "up",
     kind: resources === 0 ? "create" : "change",
-    ...(resources === 0 ? {} : { expected: resources }),
+    expected,
     arguments: [
       ...stackArgs,
       "--yes",
@@ -73,4 +75,15 @@ async function up(stack: string, options: UpOptions): Promise<void> {
   process.stdout.write(
     `${renderSummary(stack, outputs, { changes: result.changes, took: seconds(took) })}\n`,
   );
+}
+
+async function previewChanges(access: StackAccess, stackArgs: readonly string[]): Promise<ChangeCollector> {
+  const changes = new ChangeCollector();
+  await runGraph(access, {
+    operation: "preview",
+    kind: "preview",
+    arguments: stackArgs,
+    onEvent: (event) => changes.take(event),
+  });
+  return changes;
 }
