@@ -1,0 +1,65 @@
+import { copyFile, link, mkdir } from "node:fs/promises";
+import { delimiter, dirname, join } from "node:path";
+import { contentKey } from "../cache/paths";
+import { buildFolder, verifyFolder } from "../cache/store";
+import { type ResolvedPart, userHome } from "./resolve";
+import type { Toolchain, ToolchainSettings } from "./types";
+
+/**
+ * Lays the parts out the way the engine looks for them and says how to start it. When everything is the user's own,
+ * nothing is laid out and nothing is changed. Otherwise the engine gets a private PULUMI_HOME in the cache, so that
+ * stand-ins never get into the user's; credentials stay where the user has them.
+ */
+export async function assembleToolchain(
+  settings: ToolchainSettings,
+  resolved: readonly ResolvedPart[],
+): Promise<Toolchain> {
+  const engine = resolved.find(({ part }) => part.name === settings.enginePart);
+  const pulumi = engine?.files[0];
+  if (!pulumi) throw new Error(`no part of the toolchain is called ${settings.enginePart}`);
+  if (resolved.every(({ origin }) => origin === "user")) {
+    return { pulumi, env: { PULUMI_SKIP_UPDATE_CHECK: "true" }, offline: [], notice: undefined };
+  }
+
+  const offline = resolved.filter(({ origin }) => origin === "built").flatMap(({ part }) => part.standIns);
+  const folder = join(settings.paths.toolchain, contentKey(resolved.map(({ files }) => files)));
+  if ((await verifyFolder(folder)).length > 0) await layOut(folder, resolved);
+
+  const bin = join(folder, "bin");
+  return {
+    pulumi: join(bin, engine.part.files[0] as string),
+    env: {
+      PATH: [bin, settings.env["PATH"] ?? ""].filter(Boolean).join(delimiter),
+      PULUMI_HOME: join(folder, "home"),
+      PULUMI_CREDENTIALS_PATH: settings.env["PULUMI_CREDENTIALS_PATH"] || userHome(settings.env),
+      PULUMI_SKIP_UPDATE_CHECK: "true",
+      // A provider that happens to be on PATH is not the pinned one.
+      PULUMI_IGNORE_AMBIENT_PLUGINS: "true",
+      // Where downloads are out of reach, the engine would try, and retry, for plugins that nothing uses.
+      ...(offline.length > 0 ? { PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true" } : {}),
+    },
+    offline,
+    notice: offline.length > 0 ? noticeOf(offline) : undefined,
+  };
+}
+
+async function layOut(folder: string, resolved: readonly ResolvedPart[]): Promise<void> {
+  await buildFolder(folder, async (draft) => {
+    for (const { part, files } of resolved) {
+      const place = part.pluginFolder ? join("home", "plugins", part.pluginFolder) : "bin";
+      for (const [index, file] of files.entries()) {
+        const target = join(draft, place, part.files[index] as string);
+        await mkdir(dirname(target), { recursive: true });
+        // A hard link costs no space; other file systems need a copy.
+        await link(file, target).catch(() => copyFile(file, target));
+      }
+    }
+  });
+}
+
+function noticeOf(offline: readonly string[]): string {
+  return (
+    `Offline stand-ins are in use for ${offline.join(", ")}: the official plugins could not be downloaded, ` +
+    `so these were built from tools/plugins.`
+  );
+}

@@ -1,0 +1,64 @@
+import { UnreachableHosts } from "../cache/download";
+import { withLock } from "../cache/lock";
+import { acquirePart } from "./acquire";
+import { assembleToolchain } from "./assemble";
+import { estimateMissing, estimateSteps } from "./estimate";
+import { StepTimer } from "./progress";
+import { findPart, type ResolvedPart } from "./resolve";
+import { defaultSettings } from "./settings";
+import type { Part, Report, Toolchain, ToolchainPlan, ToolchainSettings } from "./types";
+
+export type { Report, StepEvent, Toolchain, ToolchainPlan, ToolchainSettings } from "./types";
+
+/**
+ * Makes the engine and its plugins ready: what the user has installed, else earlier downloads or builds, else the
+ * official downloads, else builds from source. Takes milliseconds when everything is there.
+ *
+ * @throws Error naming what is missing and what to do about it.
+ */
+export async function ensureToolchain(
+  args: { readonly report?: Report },
+  settings: ToolchainSettings = defaultSettings(),
+): Promise<Toolchain> {
+  const report = args.report ?? (() => undefined);
+  const found = await findAll(settings);
+  if (found.every((part) => part !== undefined)) return assembleToolchain(settings, found);
+  const lock = `${settings.paths.locks}/toolchain.lock`;
+  return withLock(lock, async () => assembleToolchain(settings, await acquireMissing(settings, report)), {
+    onWait: ({ pid, since }) =>
+      report({
+        step: "toolchain",
+        state: "progress",
+        seconds: 0,
+        message: `waiting for process ${pid}, which has been making the toolchain since ${since}`,
+      }),
+  });
+}
+
+/** What `ensureToolchain` would have to get. Changes nothing. */
+export async function planToolchain(settings: ToolchainSettings = defaultSettings()): Promise<ToolchainPlan> {
+  return estimateMissing(settings, await missingParts(settings));
+}
+
+async function acquireMissing(settings: ToolchainSettings, report: Report): Promise<ResolvedPart[]> {
+  const unreachable = new UnreachableHosts(settings.paths.root);
+  const timer = new StepTimer(report, await estimateSteps(settings, await missingParts(settings)));
+  const resolved: ResolvedPart[] = [];
+  for (const part of settings.parts) {
+    // Looked for again: another process may have made it while this one waited for the lock.
+    resolved.push(
+      (await findPart(settings, part)) ?? (await acquirePart(settings, part, unreachable, timer)),
+    );
+  }
+  await settings.finish?.();
+  return resolved;
+}
+
+async function findAll(settings: ToolchainSettings): Promise<(ResolvedPart | undefined)[]> {
+  return Promise.all(settings.parts.map((part) => findPart(settings, part)));
+}
+
+async function missingParts(settings: ToolchainSettings): Promise<Part[]> {
+  const found = await findAll(settings);
+  return settings.parts.filter((_, index) => found[index] === undefined);
+}
