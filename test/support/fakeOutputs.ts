@@ -18,6 +18,43 @@ const builtIn: Readonly<Record<string, FakeOutputs>> = {
     ...inputs,
     result: fakeSecret(fakePassword(name, inputs.length ?? 32)),
   }),
+  "gourmetgram:random:Token": (name, inputs) => ({
+    ...inputs,
+    result: fakeSecret(`${fakePassword(name, 6)}.${fakePassword(name, 16)}`),
+  }),
+  "gourmetgram:random:Bytes": (name, inputs) => ({
+    ...inputs,
+    base64: fakeSecret(Buffer.from(fakePassword(name, inputs.length ?? 32)).toString("base64")),
+  }),
+  "gourmetgram:tls:CertificateAuthority": (name, inputs) => ({
+    ...inputs,
+    certificatePem: `${name} certificate`,
+    privateKeyPem: fakeSecret(`${name} private key`),
+    publicKeyHash: `sha256:${fakePassword(name, 64)}`,
+  }),
+  "gourmetgram:tls:Certificate": (name, inputs) => ({
+    ...inputs,
+    certificatePem: `${name} certificate`,
+    privateKeyPem: fakeSecret(`${name} private key`),
+  }),
+  "gourmetgram:tls:KeyPair": (name, inputs) => ({
+    ...inputs,
+    privateKeyPem: fakeSecret(`${name} private key`),
+    publicKeyPem: `${name} public key`,
+    privateKeyOpenssh: fakeSecret(`${name} private key`),
+    publicKeyOpenssh: `ssh-ed25519 ${name}`,
+  }),
+  "gourmetgram:local:Network": (name, inputs) => ({
+    ...inputs,
+    bridge: `${name}-bridge`,
+    gateway: "10.87.0.1",
+    network: inputs.cidr,
+  }),
+  "gourmetgram:local:Machine": (name, inputs) => ({
+    ...inputs,
+    instanceId: `${name}-1`,
+    folder: `/machines/${name}`,
+  }),
   "command:remote:Command": (name, inputs) => ({ ...inputs, stdout: `${name}.stdout`, stderr: "" }),
   "command:local:Command": (name, inputs) => ({ ...inputs, stdout: `${name}.stdout`, stderr: "" }),
 };
