@@ -7,6 +7,8 @@ export interface ReadContext {
   readonly problems: ProblemCollector;
   /** For example `Pulumi.local.yaml`. */
   readonly file: string;
+  /** Name of the stack the file belongs to. */
+  readonly stack: string;
 }
 
 /**
@@ -212,7 +214,10 @@ export function byteQuantity(minimum?: string): Field<string> {
  */
 export function secret(): Field<never> {
   return (value, path, context) => {
-    const next = `run: pulumi config set --secret --path 'gourmetgram-infra:${path}'`;
+    // The value is asked for on the terminal: as an argument it would stay in the shell's history.
+    const next =
+      `run: eval "$(npm run -s toolchain -- ${context.stack} --env)", ` +
+      `then: pulumi config set --stack ${context.stack} --secret --path 'gourmetgram-infra:${path}'`;
     if (isMissing(value) || value === "") {
       context.problems.add({ path, problem: "is missing", allowed: "a secret", next });
       return undefined;

@@ -42,7 +42,11 @@ const NODE_POD_PREFIX = 24;
  * @throws ProblemsError with every problem there is, not only the first
  */
 export function parseEnvironment(raw: Readonly<Record<string, unknown>>, stackName: string): EnvironmentSpec {
-  const context: ReadContext = { problems: new ProblemCollector(), file: `Pulumi.${stackName}.yaml` };
+  const context: ReadContext = {
+    problems: new ProblemCollector(),
+    file: `Pulumi.${stackName}.yaml`,
+    stack: stackName,
+  };
   checkName(stackName, context);
   const settings = settingsFields(stackName)(raw, "", context);
   const nodes =

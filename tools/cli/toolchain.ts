@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { withExamples } from "./examples";
 import { loadToolchain } from "./partners";
-import { openStack, printProgress } from "./prepare";
+import { openStack, openState, printProgress } from "./prepare";
 import { DEFAULT_STACK } from "./project";
 import { renderPlan } from "./renderPlan";
 import { readSettingsFile } from "./settings";
@@ -43,6 +43,7 @@ async function toolchain(stack: string, options: ToolchainOptions): Promise<void
     process.stdout.write(`pulumi: ${access.engine.pulumi}\n`);
     return;
   }
+  await openState(access, true);
   const file = readSettingsFile(stack);
   const settings = writeEffectiveSettings(file, stack, access.paths) ?? file.path;
   const variables = { ...access.engine.environment, GOURMETGRAM_SETTINGS: settings };
