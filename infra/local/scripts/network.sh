@@ -2,8 +2,9 @@
 # Bridge of one environment: network.sh create | delete
 # Environment: GG_ENVIRONMENT_DIR GG_OWNER_STACK GG_OWNER_PROJECT GG_BRIDGE GG_GATEWAY GG_PREFIX GG_ALIAS
 set -euo pipefail
+scripts=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=common.sh
-. "$(dirname "$0")/common.sh"
+. "$scripts/common.sh"
 
 need_env GG_ENVIRONMENT_DIR GG_OWNER_STACK GG_OWNER_PROJECT GG_BRIDGE GG_ALIAS
 lock_folder "$GG_ENVIRONMENT_DIR"
@@ -16,12 +17,14 @@ case ${1:-} in
     ensure_bridge "$GG_BRIDGE" "$GG_GATEWAY" "$GG_PREFIX" "$GG_ALIAS"
     ;;
   delete)
+    # Machines of a run that was killed before the engine heard of them: ours by their owner file, wanted by nobody.
+    while IFS= read -r -d '' machine; do
+      GG_MACHINE_DIR=$machine "$scripts/machine.sh" delete 9<&-
+    done < <(find "$GG_ENVIRONMENT_DIR" -mindepth 1 -maxdepth 1 -type d -print0)
     if [[ -e /sys/class/net/$GG_BRIDGE ]]; then
       [[ $(cat "/sys/class/net/$GG_BRIDGE/ifalias") == "$GG_ALIAS" ]] || fail "the interface $GG_BRIDGE is not ours"
       ip link delete dev "$GG_BRIDGE"
     fi
-    machines=$(find "$GG_ENVIRONMENT_DIR" -mindepth 1 -maxdepth 1 -type d -printf '%f ')
-    [[ -z $machines ]] || fail "$GG_ENVIRONMENT_DIR still holds machines: $machines"
     rm -rf --one-file-system "$GG_ENVIRONMENT_DIR"
     # The folders above are removed as long as they are empty.
     rmdir --parents --ignore-fail-on-non-empty "$(dirname "$GG_ENVIRONMENT_DIR")" 2>/dev/null || true
