@@ -13,7 +13,7 @@ import { DEFAULT_STACK } from "./project";
 export function createKubectlCommand(): Command {
   const command = new Command("kubectl")
     .description("Run kubectl against an environment's cluster, with its admin credentials.")
-    .option("--stack <name>", "environment; must come before kubectl's own arguments", DEFAULT_STACK)
+    .option("--stack <name>", "environment; before kubectl's own arguments", DEFAULT_STACK)
     .argument("[arguments...]", "arguments of kubectl")
     .passThroughOptions()
     .allowUnknownOption()
@@ -21,8 +21,25 @@ export function createKubectlCommand(): Command {
   return withExamples(command, [
     ["npm run kubectl -- get nodes", ""],
     ["npm run kubectl -- -n gourmetgram-platform get pods", ""],
-    ["npm run kubectl -- --stack mystack get events -A", "another environment"],
+    ["npm run kubectl -- mystack -- get events -A", "another environment"],
   ]);
+}
+
+/**
+ * `kubectl mystack -- get nodes` is understood like `kubectl --stack mystack get nodes`, as the other commands take the
+ * stack. A `--` further on belongs to kubectl (`exec pod -- command`).
+ */
+export function normalizeKubectl(argv: readonly string[]): string[] {
+  const [command, first, second, ...rest] = argv;
+  if (command !== "kubectl") {
+    return [...argv];
+  }
+  if (first === "--") {
+    return [command, ...argv.slice(2)];
+  }
+  return first !== undefined && second === "--" && !first.startsWith("-")
+    ? [command, "--stack", first, ...rest]
+    : [...argv];
 }
 
 async function kubectl(args: readonly string[], options: { readonly stack: string }): Promise<void> {

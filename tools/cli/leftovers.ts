@@ -3,7 +3,7 @@ import { CommandError, ExitCode } from "./commandError";
 import { withExamples } from "./examples";
 import { type Leftover, loadPreflight } from "./partners";
 
-/** `npm run leftovers`: what is on this host though no environment needs it. */
+/** `npm run leftovers`: what local environments have on this host; after `destroy` an empty list is the only pass. */
 export function createLeftoversCommand(): Command {
   const command = new Command("leftovers")
     .description(
@@ -25,13 +25,13 @@ async function leftovers(stack: string | undefined): Promise<void> {
   }
 }
 
-/** `No leftovers.` or one line for each. */
+/** `No leftovers ...` or one line for each. */
 export function renderLeftovers(found: readonly Leftover[]): string {
   const width = Math.max(0, ...found.map(({ kind }) => kind.length));
+  const lines = found.map(({ kind, name, detail }) =>
+    `  ${kind.padEnd(width)}  ${name}  ${detail}`.trimEnd(),
+  );
   return found.length === 0
     ? "No leftovers: no process, mount, bridge, namespace, cgroup or file."
-    : [
-        `${found.length} leftovers:`,
-        ...found.map(({ kind, name }) => `  ${kind.padEnd(width)}  ${name}`),
-      ].join("\n");
+    : [`${found.length} things of local environments on this host:`, ...lines].join("\n");
 }

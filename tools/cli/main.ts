@@ -5,7 +5,7 @@ import { createBundleCommand } from "./bundle";
 import { CommandError, ExitCode } from "./commandError";
 import { createDestroyCommand } from "./destroy";
 import { createDoctorCommand } from "./doctor";
-import { createKubectlCommand } from "./kubectl";
+import { createKubectlCommand, normalizeKubectl } from "./kubectl";
 import { createLeftoversCommand } from "./leftovers";
 import { createOutputsCommand } from "./outputs";
 import { createPreviewCommand } from "./preview";
@@ -48,7 +48,7 @@ export function createProgram(): Command {
  */
 export async function main(argv: readonly string[]): Promise<number> {
   try {
-    await createProgram().parseAsync([...argv], { from: "user" });
+    await createProgram().parseAsync(normalizeKubectl(argv), { from: "user" });
     return Number(process.exitCode ?? ExitCode.ok);
   } catch (error) {
     return report(error);

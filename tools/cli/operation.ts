@@ -46,9 +46,8 @@ export async function runGraph(
   const failures = new FailureCollector();
   const show = (line: string | undefined) => line !== undefined && print(line);
   const note = runNotePath(access);
-  if (access.offlinePlugins.length > 0 && run.operation !== "preview") {
-    const names = access.offlinePlugins.join(", ");
-    print(`Using this project's own offline plugins, the official ones could not be had: ${names}.`);
+  if (access.offlineNotice !== undefined && run.operation !== "preview") {
+    print(access.offlineNotice);
   }
   const result = await runOperation(access.engine, {
     operation: run.operation,

@@ -1,70 +1,32 @@
-import type { Problem } from "../../components/problems";
-import type { EnvironmentSpec } from "../../stacks/spec";
+import type { Report as BundleReport } from "../bundle";
+import type { Report as ToolchainReport } from "../toolchain";
 
-/** News of a step that takes time: the toolchain's and the bundle's builds tell these. */
-export interface StepEvent {
-  readonly step: string;
-  readonly state: "start" | "progress" | "done";
-  /** Seconds this step has taken so far. */
-  readonly seconds: number;
-  /** Estimate for everything that is still to do. */
-  readonly remainingSeconds?: number;
-  readonly message: string;
-}
+export type { Leftover } from "../../infra/local/leftovers";
+export type { StepEvent } from "../toolchain";
 
-export type Report = (event: StepEvent) => void;
+/** Takes news of a build; the toolchain's and the bundle's builds tell the same kind. */
+export type Report = ToolchainReport & BundleReport;
 
 /** What has to be made before a command can start, and what it costs. */
 export interface BuildPlan {
   /** Names of what is missing; empty when everything is there. */
   readonly missing: readonly string[];
+  /** Estimate with everything built from source. */
   readonly seconds: number;
   /** Most disk space needed at a time while it is made. */
   readonly peakBytes: number;
 }
 
-interface ToolchainModule {
-  ensureToolchain(args: { readonly report: Report }): Promise<{
-    readonly pulumi: string;
-    readonly env: Record<string, string>;
-    /** Plugins in use that are this project's own, for hosts that cannot download. */
-    readonly offline: readonly string[];
-  }>;
-  planToolchain(): BuildPlan | Promise<BuildPlan>;
-}
-
-interface BundleModule {
-  ensureBundle(args: { readonly report: Report }): Promise<{
-    readonly bundleDir: string;
-    readonly machineDir: string;
-    readonly manifestsDir: string;
-    readonly key: string;
-  }>;
-  planBundle(): BuildPlan | Promise<BuildPlan>;
-  locateBundle(): { readonly bundleDir: string; readonly machineDir: string } | undefined;
-}
-
-interface PreflightModule {
-  checkLocalHost(spec: EnvironmentSpec): readonly Problem[] | Promise<readonly Problem[]>;
-  findLeftovers(environment?: string): readonly Leftover[] | Promise<readonly Leftover[]>;
-}
-
-/** Something of a local environment that is on this host though the environment is gone. */
-export interface Leftover {
-  readonly kind: string;
-  readonly name: string;
-}
-
 // Loaded only when a command needs them, so that --help and wrong settings answer at once.
 
-export function loadToolchain(): ToolchainModule {
-  return require("../toolchain") as ToolchainModule;
+export function loadToolchain(): typeof import("../toolchain") {
+  return require("../toolchain");
 }
 
-export function loadBundle(): BundleModule {
-  return require("../bundle") as BundleModule;
+export function loadBundle(): typeof import("../bundle") {
+  return require("../bundle");
 }
 
-export function loadPreflight(): PreflightModule {
-  return require("../../infra/local/preflight") as PreflightModule;
+export function loadPreflight(): typeof import("../../infra/local/preflight") {
+  return require("../../infra/local/preflight");
 }

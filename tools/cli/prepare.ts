@@ -34,8 +34,8 @@ export interface StackAccess {
   readonly stack: string;
   readonly paths: StatePaths;
   readonly engine: Engine;
-  /** Plugins in use that are this project's own, for hosts that cannot download. */
-  readonly offlinePlugins: readonly string[];
+  /** Says which plugins in use are this project's own; undefined when all are the official ones. */
+  readonly offlineNotice: string | undefined;
 }
 
 /** Reads and checks the settings; within a second, before anything is made. @throws ProblemsError */
@@ -64,7 +64,7 @@ export async function openStack(stack: string, print: Print = printProgress): Pr
   const toolchain = await toolchainModule.ensureToolchain({ report: new StepPrinter(print).report });
   const environment = { ...toolchain.env, ...backendVariables(paths) };
   const engine = { pulumi: toolchain.pulumi, environment, runsFolder: paths.runs };
-  return { stack, paths, engine, offlinePlugins: toolchain.offline };
+  return { stack, paths, engine, offlineNotice: toolchain.notice };
 }
 
 /** Makes sure of the bundle and tells the program where it is. */

@@ -27,7 +27,7 @@ export function renderSummary(
     `  ${"Nodes".padEnd(width)}  ${Object.keys((outputs["nodes"] ?? {}) as object).join(", ")}`,
     "",
     `  Log in:     npm run outputs --${argument} --show-secrets`,
-    `  Look:       npm run kubectl --${stack === "local" ? "" : ` --stack ${stack}`} get pods -A`,
+    `  Look:       npm run kubectl --${argument === "" ? "" : `${argument} --`} get pods -A`,
     `  Change it:  edit Pulumi.${stack}.yaml, then npm run preview${argument === "" ? "" : ` --${argument}`} and npm run up${argument === "" ? "" : ` --${argument}`}`,
     `  Remove it:  npm run destroy${argument === "" ? "" : ` --${argument}`}`,
   ].join("\n");
