@@ -510,7 +510,7 @@ export const pins = {
     entrypoint: ["docker-entrypoint.sh"],
     cmd: ["postgres"],
     env: {
-      PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/15/bin",
+      PATH: "/usr/lib/postgresql/15/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
       LANG: "C.UTF-8",
       PG_MAJOR: "15",
       PGDATA: "/var/lib/postgresql/data",

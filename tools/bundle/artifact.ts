@@ -11,7 +11,7 @@ export interface ArtifactRecord {
   readonly version: string;
   readonly key: string;
   readonly origin: "download" | "build";
-  /** Wall-clock seconds of the making. */
+  /** Wall-clock seconds of the making, without waiting for inputs or for other builds. */
   readonly seconds: number;
   /** What later steps need to know: layer digests, for example. */
   readonly info: Readonly<Record<string, unknown>>;
@@ -27,6 +27,8 @@ export interface Artifact {
 export interface BuildResult {
   readonly origin: "download" | "build";
   readonly info?: Readonly<Record<string, unknown>>;
+  /** Seconds of the making itself. @default all the time `build` took */
+  readonly seconds?: number;
 }
 
 /** What is to be made. */
@@ -95,7 +97,7 @@ export async function ensureArtifactFolder(paths: CachePaths, request: ArtifactR
         version: request.version,
         key: request.key,
         origin: result.origin,
-        seconds: Math.round((Date.now() - started) / 100) / 10,
+        seconds: Math.round((result.seconds ?? (Date.now() - started) / 1000) * 10) / 10,
         info: result.info ?? {},
       };
       await writeFile(join(draft, recordName), `${JSON.stringify(record, null, 1)}\n`);

@@ -47,6 +47,10 @@ done
 for image in /run/images/*.tar; do
   ctr --namespace k8s.io images import --snapshotter overlayfs "$image"
 done
+if ctr --namespace k8s.io images check --snapshotter overlayfs | tail -n +2 | grep -v ' complete .* true *$'; then
+  echo "these images are not whole or not unpacked" >&2
+  exit 1
+fi
 for name in $(ctr --namespace k8s.io images list --quiet); do
   # Preloaded images cannot be pulled again: the kubelet's garbage collection must leave them (containerd 1.7 and up).
   ctr --namespace k8s.io images label "$name" io.cri-containerd.pinned=pinned > /dev/null

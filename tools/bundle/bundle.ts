@@ -13,6 +13,7 @@ import {
   type BuildResult,
   checkArtifact,
   ensureArtifactFolder,
+  readRecord,
 } from "./artifact";
 import { buildC } from "./cBuild";
 import { buildDebianLayer, extractDebianFiles } from "./debianRootfs";
@@ -36,6 +37,7 @@ import {
   rowOf,
   sourceFolder,
 } from "./recipes";
+import { removeDeadScratch } from "./scratch";
 
 export interface BundleOptions {
   readonly report: Report;
@@ -178,6 +180,8 @@ class Builder {
   private readonly disk = new Lane();
   private readonly hosts: UnreachableHosts;
   private readonly sources = sourceFolder();
+  /** Seconds that a finished step took. */
+  private readonly spent = new Map<string, number>();
   /** Names that are still to be made, for the estimate. */
   readonly open = new Set<string>();
   private readonly checked: { promise?: Promise<void> } = {};
@@ -208,6 +212,7 @@ class Builder {
     }, 10_000);
     try {
       const result = await work();
+      this.spent.set(name, seconds());
       this.open.delete(name);
       clearInterval(timer);
       this.report({ step: name, state: "done", seconds: seconds(), ...left(), message: "done" });
@@ -231,7 +236,11 @@ class Builder {
       key: artifactKey(name),
       dir: folderOf(this.paths, name),
       onMessage: (message) => this.tell(name, message),
-      build: (draft) => this.build(name, draft),
+      build: async (draft) => {
+        const result = await this.build(name, draft);
+        const seconds = this.spent.get(name);
+        return seconds === undefined ? result : { ...result, seconds };
+      },
     }).then((artifact) => {
       this.open.delete(name);
       return artifact;
@@ -463,6 +472,7 @@ export async function ensureBundle(options: BundleOptions): Promise<Bundle> {
         "Next: free some space, or set GOURMETGRAM_CACHE to a folder on a larger disk",
     );
   }
+  await removeDeadScratch(paths.work);
   const builder = new Builder(paths, options.report);
   for (const name of plan.missing) builder.open.add(name);
 
@@ -491,6 +501,7 @@ export async function ensureBundle(options: BundleOptions): Promise<Bundle> {
       }),
   });
   if (machine) await ensureMachine(paths, builder, machineDir, bundleDir, options.report);
+  await pruneStore(paths);
   await dropCaches(paths, options.report);
   return result;
 }
@@ -514,6 +525,20 @@ async function ensureMachine(
       buildMachine(machineDir, rootfs, join(bundleDir, "images"), place),
     );
   });
+}
+
+/**
+ * Removes what only older versions of the table needed from the store. Assembled bundles and machine images stay: they
+ * hold what they need by hard links, and an environment may run on them.
+ */
+async function pruneStore(paths: CachePaths): Promise<void> {
+  const current = new Set(Object.keys(pinRows).map((name) => folderOf(paths, name)));
+  for (const folder of await readdir(paths.store)) {
+    const dir = join(paths.store, folder);
+    const record = readRecord(dir);
+    if (record === undefined || current.has(dir) || !(record.name in pinRows)) continue;
+    await withLock(join(paths.locks, `${record.name}-${record.key}`), () => rm(dir, { recursive: true }));
+  }
 }
 
 /** Removes the compiler's caches, unless somebody else builds with them right now. */

@@ -1,9 +1,10 @@
-import { lstatSync, readdirSync, readlinkSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { DebianFilesRow, RootfsRow } from "../../stacks/pins";
 import { compressLayer, type LayerBlob } from "./ociImage";
 import { readCommand, runCommand } from "./runCommand";
+import { withScratch } from "./scratch";
 
 /** Where Debian work happens. */
 export interface DebianWorkplace {
@@ -38,6 +39,9 @@ export async function aptProxyOptions(): Promise<string[]> {
   return dump.split("\n").filter((line) => /^Acquire::https?::[^"]*Proxy[^"]* ".+";$/i.test(line));
 }
 
+/** Without this hook the one package that converts old layouts is installed, and with it 60 MB of Perl. */
+const mergedUsrHook = "/usr/share/mmdebstrap/hooks/merged-usr";
+
 /** Makes a minimal Debian in `root` with mmdebstrap. */
 export async function bootstrapDebian(
   root: string,
@@ -55,6 +59,7 @@ export async function bootstrapDebian(
       `--variant=${variant}`,
       "--mode=auto",
       "--format=directory",
+      ...(existsSync(mergedUsrHook) ? [`--hook-dir=${mergedUsrHook}`] : []),
       ...(packages.length > 0 ? [`--include=${packages.join(",")}`] : []),
       "--aptopt=APT::Install-Recommends false",
       "--aptopt=Acquire::Languages none",
@@ -117,9 +122,7 @@ async function runInside(
   place: DebianWorkplace,
   purpose: string,
 ): Promise<void> {
-  const inside = join(place.work, `inside-${process.pid}`);
-  await mkdir(inside, { recursive: true });
-  try {
+  await withScratch(place.work, "inside", async (inside) => {
     await writeFile(join(inside, "script.sh"), script);
     await copyFile("/etc/resolv.conf", join(inside, "resolv.conf")).catch(() => undefined);
     const certificates = process.env["SSL_CERT_FILE"] ?? "/etc/ssl/certs/ca-certificates.crt";
@@ -130,12 +133,13 @@ async function runInside(
     await writeFile(join(inside, "apt.conf"), `${(await aptProxyOptions()).join("\n")}\n`);
     await runCommand(
       "unshare",
-      ["--mount", "--propagation", "private", "/bin/sh", join(place.sources, "runInside.sh"), root, inside],
+      [
+        ...["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"],
+        ...["/bin/sh", join(place.sources, "runInside.sh"), root, inside],
+      ],
       { log: place.log, purpose },
     );
-  } finally {
-    await rm(inside, { recursive: true, force: true });
-  }
+  });
 }
 
 async function sourceText(place: DebianWorkplace, path: string | undefined): Promise<string> {
@@ -166,9 +170,8 @@ export async function buildDebianLayer(
   place: DebianWorkplace,
 ): Promise<LayerBlob> {
   const purpose = `build ${name}`;
-  const root = join(place.work, `rootfs-${name}`);
-  await rm(root, { recursive: true, force: true });
-  try {
+  return withScratch(place.work, name, async (scratch) => {
+    const root = join(scratch, "root");
     let before = new Map<string, string>();
     if (below.length === 0) {
       await bootstrapDebian(root, row.packages, "apt", place, purpose);
@@ -191,6 +194,7 @@ export async function buildDebianLayer(
         // Compiled files must not depend on the sources' times, which a layer normalizes.
         "if [ -x /usr/bin/python3 ]; then",
         "  find / -xdev -name __pycache__ -type d -prune -exec rm -rf {} +",
+        // Some packages bring templates that are no Python: a file that does not compile is no reason to stop.
         "  python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /usr/lib/python3* $(ls -d /opt/python 2>/dev/null) || true",
         "fi",
       ];
@@ -223,10 +227,8 @@ export async function buildDebianLayer(
       { log: place.log, purpose },
     );
     await rm(list);
-    return await compressLayer(tarPath, dir, place.log);
-  } finally {
-    await rm(root, { recursive: true, force: true });
-  }
+    return compressLayer(tarPath, dir, place.log);
+  });
 }
 
 /** Takes files out of Debian packages. */
@@ -236,9 +238,8 @@ export async function extractDebianFiles(
   place: DebianWorkplace,
 ): Promise<void> {
   const purpose = `extract ${row.packages.join(", ")}`;
-  const root = join(place.work, `extract-${process.pid}-${row.packages.join("-")}`);
-  await rm(root, { recursive: true, force: true });
-  try {
+  await withScratch(place.work, "extract", async (scratch) => {
+    const root = join(scratch, "root");
     const proxy = (await aptProxyOptions()).flatMap((line) => ["--aptopt", line]);
     const mirror = process.env["GOURMETGRAM_DEBIAN_MIRROR"];
     await runCommand(
@@ -264,7 +265,5 @@ export async function extractDebianFiles(
       for (const file of readdirSync(join(root, source)))
         await copyFile(join(root, source, file), join(out, file));
     }
-  } finally {
-    await rm(root, { recursive: true, force: true });
-  }
+  });
 }

@@ -1,7 +1,8 @@
-import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { GoRow } from "../../stacks/pins";
 import { readCommand, runCommand } from "./runCommand";
+import { withScratch } from "./scratch";
 
 /** Where Go work happens. */
 export interface GoWorkplace {
@@ -91,43 +92,33 @@ export async function buildGo(
   place: GoWorkplace,
 ): Promise<void> {
   const purpose = `build ${name}`;
-  const cwd = join(place.work, "go", name);
-  await rm(cwd, { recursive: true, force: true });
-  await mkdir(cwd, { recursive: true });
   const module = await downloadGoModule(row.module, row.moduleVersion, place);
   const env = goEnvironment(place.work, row.cgo ?? false);
-  const upstream = JSON.parse(
-    await readCommand("go", ["mod", "edit", "-json", module.goMod], { cwd, env, purpose }),
-  ) as GoModJson;
-  await writeFile(join(cwd, "go.mod"), renderGoMod(row, name, upstream));
-  const outputs = join(cwd, ".out");
-  await mkdir(outputs, { recursive: true });
-  const targets: string[] = [];
-  for (const program of programs) {
-    const recipe = row.programs[program];
-    if (recipe === undefined) throw new Error(`${name} has no program ${program}`);
-    if (recipe.source === undefined) {
-      targets.push(recipe.package);
-      continue;
+  await withScratch(place.work, `go-${name}`, async (cwd) => {
+    const upstream = JSON.parse(
+      await readCommand("go", ["mod", "edit", "-json", module.goMod], { cwd, env, purpose }),
+    ) as GoModJson;
+    await writeFile(join(cwd, "go.mod"), renderGoMod(row, name, upstream));
+    const targets: string[] = [];
+    for (const program of programs) {
+      const recipe = row.programs[program];
+      if (recipe === undefined) throw new Error(`${name} has no program ${program}`);
+      if (recipe.source === undefined) {
+        targets.push(recipe.package);
+        continue;
+      }
+      await mkdir(join(cwd, program), { recursive: true });
+      await copyFile(join(place.sources, recipe.source), join(cwd, program, "main.go"));
+      targets.push(`./${program}`);
     }
-    await mkdir(join(cwd, program), { recursive: true });
-    await writeFile(join(cwd, program, "main.go"), await readFile(join(place.sources, recipe.source)));
-    targets.push(`./${program}`);
-  }
-  const ldflags = ["-s", "-w", ...(row.cgo ? ["-extldflags=-static"] : []), ...(row.ldflags ?? [])];
-  const tags = [...(row.cgo ? ["netgo", "osusergo"] : []), ...(row.tags ?? [])];
-  const flags = ["-trimpath", "-buildvcs=false", `-ldflags=${ldflags.join(" ")}`];
-  if (tags.length > 0) flags.push(`-tags=${tags.join(",")}`);
-  // Several targets into one folder get their package's last path element as name; a single one is named outright,
-  // because a module path may end in a version (`server/v3`).
-  const built = targets.length === 1 ? join(outputs, programs[0] as string) : `${outputs}/`;
-  await runCommand("nice", ["-n", "5", "go", "build", ...flags, "-o", built, ...targets], {
-    cwd,
-    env,
-    log: place.log,
-    purpose,
+    const ldflags = ["-s", "-w", ...(row.cgo ? ["-extldflags=-static"] : []), ...(row.ldflags ?? [])];
+    const tags = [...(row.cgo ? ["netgo", "osusergo"] : []), ...(row.tags ?? [])];
+    const flags = ["-trimpath", "-buildvcs=false", `-ldflags=${ldflags.join(" ")}`];
+    if (tags.length > 0) flags.push(`-tags=${tags.join(",")}`);
+    // Several targets into one folder get their package's last path element as name; a single one is named outright,
+    // because a module path may end in a version (`server/v3`).
+    const target = targets.length === 1 ? join(out, programs[0] as string) : `${out}/`;
+    const args = ["-n", "5", "go", "build", ...flags, "-o", target, ...targets];
+    await runCommand("nice", args, { cwd, env, log: place.log, purpose });
   });
-  for (const program of programs)
-    await cp(join(outputs, program), join(out, program), { dereference: false });
-  await rm(cwd, { recursive: true, force: true });
 }

@@ -1,8 +1,9 @@
 import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { MachineRow } from "../../stacks/pins";
 import { bootstrapDebian, type DebianWorkplace } from "./debianRootfs";
 import { runCommand } from "./runCommand";
+import { removeDeadScratch, withScratch } from "./scratch";
 import { checkTree, sealTree } from "./treeSeal";
 
 /** What must not be in a file system that many machines share: identities, keys, device files, package lists. */
@@ -18,6 +19,8 @@ const removed = [
   "var/log/bootstrap.log",
   "var/log/alternatives.log",
   "etc/resolv.conf",
+  // Nightly package updates would hold the package tool's lock and change machines behind the graph's back.
+  "etc/systemd/system/timers.target.wants",
   "etc/hostname",
 ];
 
@@ -53,11 +56,11 @@ export async function buildMachine(
   images: string,
   place: DebianWorkplace,
 ): Promise<void> {
-  const draft = join(dirname(machineDir), `.${machineDir.split("/").pop()}.draft`);
-  await rm(draft, { recursive: true, force: true });
-  const containerd = join(draft, "containerd");
-  await mkdir(containerd, { recursive: true, mode: 0o711 });
-  try {
+  await removeDeadScratch(dirname(machineDir));
+  await withScratch(dirname(machineDir), basename(machineDir), async (scratch) => {
+    const draft = join(scratch, "machine");
+    const containerd = join(draft, "containerd");
+    await mkdir(containerd, { recursive: true, mode: 0o711 });
     const log = { log: place.log, purpose: "import the images into containerd" };
     // A namespace of its own for processes, too: when the script ends, however it ends, its containerd ends.
     await runCommand(
@@ -73,10 +76,7 @@ export async function buildMachine(
     await sealTree(draft);
     await rm(machineDir, { recursive: true, force: true });
     await rename(draft, machineDir);
-  } catch (error) {
-    await rm(draft, { recursive: true, force: true });
-    throw error;
-  }
+  });
 }
 
 /** What is wrong with a machine image; nothing when it is whole. */

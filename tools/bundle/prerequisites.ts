@@ -1,5 +1,5 @@
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { findCommand } from "./findCommand";
 import { runCommand } from "./runCommand";
 
 /** A command of the host and the Debian package that brings it. */
@@ -24,20 +24,6 @@ export const skopeo: Prerequisite = {
   debianPackage: "skopeo",
   why: "copies images from their registries",
 };
-
-/** Full path of a command on PATH. */
-export function findCommand(command: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
-  for (const folder of [...(env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"]) {
-    const path = join(folder, command);
-    try {
-      accessSync(path, constants.X_OK);
-      return path;
-    } catch {
-      // Look further.
-    }
-  }
-  return undefined;
-}
 
 /** Packages that are missing, each with why it is needed. */
 export function missingPrerequisites(needed: readonly Prerequisite[] = prerequisites): Prerequisite[] {

@@ -7,12 +7,12 @@ import { contentKey } from "../cache/paths";
 /** Changes whenever the builders of a kind make something else out of the same row. */
 const builderRevision = {
   binary: 2,
-  rootfs: 2,
+  rootfs: 3,
   image: 2,
   manifest: 1,
-  machine: 1,
+  machine: 2,
   bundle: 1,
-  containerd: 1,
+  containerd: 2,
 } as const;
 
 /** The folder of this part's sources: scripts and small programs are read from there, not from the compiled tree. */

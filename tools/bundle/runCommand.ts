@@ -1,7 +1,8 @@
-import { type SpawnOptions, spawn } from "node:child_process";
+import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { freemem } from "node:os";
 import { dirname } from "node:path";
+import { findCommand } from "./findCommand";
 
 /** How one command is run. */
 export interface CommandOptions {
@@ -20,6 +21,13 @@ export class CommandError extends Error {
 }
 
 const keptTail = 25;
+
+/**
+ * Makes the kernel end a command whose caller was killed: what a dead run left behind must not work on beside the next
+ * one. Without setpriv (util-linux 2.38) the command is run as it is.
+ */
+const withCaller: readonly string[] =
+  findCommand("setpriv") === undefined ? [] : ["setpriv", "--pdeathsig", "KILL"];
 
 /** The last lines of a log, without the empty ones. */
 export function logTail(text: string, lines = keptTail): string {
@@ -47,6 +55,19 @@ export function machineCause(output: string, signal: NodeJS.Signals | null): str
   return undefined;
 }
 
+function startCommand(
+  command: string,
+  args: readonly string[],
+  options: SpawnOptions,
+  purpose: string,
+): ChildProcess {
+  const found = findCommand(command, options.env);
+  if (found === undefined)
+    throw new CommandError(`${purpose}: cannot run ${command}: there is no such program`);
+  const [first, ...rest] = [...withCaller, found, ...args];
+  return spawn(first as string, rest, options);
+}
+
 /** Runs a command to its end. Throws CommandError with the last lines of its output when it fails. */
 export async function runCommand(
   command: string,
@@ -61,10 +82,8 @@ export async function runCommand(
   try {
     const ended = await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>(
       (resolve, reject) => {
-        const child = spawn(command, args, spawnOptions);
-        child.on("error", (error) => {
-          reject(new CommandError(`${options.purpose}: cannot run ${command}: ${error.message}`));
-        });
+        const child = startCommand(command, args, spawnOptions, options.purpose);
+        child.on("error", reject);
         child.on("exit", (code, signal) => resolve({ code, signal }));
       },
     );
@@ -90,14 +109,12 @@ export async function readCommand(
   const spawnOptions: SpawnOptions = { stdio: ["ignore", "pipe", "pipe"], env: options.env ?? process.env };
   if (options.cwd !== undefined) spawnOptions.cwd = options.cwd;
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, spawnOptions);
+    const child = startCommand(command, args, spawnOptions, options.purpose);
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     child.stdout?.on("data", (chunk: Buffer) => stdout.push(chunk));
     child.stderr?.on("data", (chunk: Buffer) => stderr.push(chunk));
-    child.on("error", (error) => {
-      reject(new CommandError(`${options.purpose}: cannot run ${command}: ${error.message}`));
-    });
+    child.on("error", reject);
     child.on("close", (code, signal) => {
       if (code === 0) return resolve(Buffer.concat(stdout).toString());
       // Some commands (go with -json) say what is wrong on their standard output.
