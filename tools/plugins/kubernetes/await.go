@@ -21,6 +21,9 @@ import (
 // readyTimeout is how long an object may take to become ready unless the resource or its kind says otherwise.
 const readyTimeout = 10 * time.Minute
 
+// observeTimeout is how long a refresh waits for a controller to see the latest spec.
+const observeTimeout = 3 * time.Second
+
 // awaited is one object whose readiness is waited for.
 type awaited struct {
 	object  *unstructured.Unstructured // as the server answered
@@ -166,7 +169,7 @@ func (p *provider) checkReady(a awaited) error {
 	if rule == nil || !rule.refresh {
 		return nil
 	}
-	v := view{object: a.object, before: a.before, quiet: rule.settles}
+	v := view{object: p.awaitObserved(a.object), before: a.before, quiet: rule.settles}
 	if rule.related != nil {
 		for _, s := range rule.related(a.object) {
 			list, err := p.cluster.dynamic.Resource(s.resource).Namespace(s.namespace).List(p.ctx, metav1.ListOptions{
@@ -189,6 +192,31 @@ func (p *provider) checkReady(a awaited) error {
 		message: fmt.Sprintf("Resource '%s' was created but failed to initialize", a.object.GetName()),
 		reasons: result.reasons,
 	}
+}
+
+// awaitObserved gives controllers a moment to see the latest spec of an object: a look in between would take it for one
+// that is not ready.
+func (p *provider) awaitObserved(o *unstructured.Unstructured) *unstructured.Unstructured {
+	for deadline := time.Now().Add(observeTimeout); !isObserved(o) && time.Now().Before(deadline); {
+		if _, ok := lookup(o.Object, "status", "observedGeneration"); !ok {
+			return o // a kind that does not tell
+		}
+		select {
+		case <-p.ctx.Done():
+			return o
+		case <-time.After(100 * time.Millisecond):
+		}
+		client, err := p.cluster.client(o)
+		if err != nil {
+			return o
+		}
+		now, err := client.Get(p.ctx, o.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return o
+		}
+		o = now
+	}
+	return o
 }
 
 // kindOf finds how to wait for an object, nil when there is nothing to wait for.
