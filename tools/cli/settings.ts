@@ -78,7 +78,8 @@ function parseYaml(text: string, name: string): Record<string, unknown> {
     throw new ProblemsError(name, [
       {
         path: name,
-        problem: `is not YAML: ${error instanceof Error ? error.message.trim() : String(error)}`,
+        // The lines after the first show the text around the place, which may be a password.
+        problem: `is not YAML: ${String(error instanceof Error ? error.message : error).split("\n")[0]}`,
         next: "correct the line named above",
       },
     ]);
