@@ -272,9 +272,10 @@ function createServer(
                   requests: { cpu: "100m", memory: "256Mi" },
                   limits: { cpu: "1", memory: "1Gi" },
                 },
-                startupProbe: { ...ask, periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 180 },
-                readinessProbe: { ...ask, periodSeconds: 5, timeoutSeconds: 3 },
-                livenessProbe: { ...ask, periodSeconds: 15, timeoutSeconds: 5, failureThreshold: 4 },
+                // Each question starts a process in the container, so it is asked no more often than it helps.
+                startupProbe: { ...ask, periodSeconds: 2, timeoutSeconds: 5, failureThreshold: 90 },
+                readinessProbe: { ...ask, periodSeconds: 10, timeoutSeconds: 5 },
+                livenessProbe: { ...ask, periodSeconds: 30, timeoutSeconds: 10, failureThreshold: 3 },
                 lifecycle: {
                   // SIGINT is PostgreSQL's fast shutdown. The SIGTERM that follows alone would wait for every client to
                   // leave, and MLflow's pool never does.
