@@ -1,15 +1,17 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readCgroups } from "./machineFolder";
-import { environmentMachines } from "./naming";
+import { environmentNames, machinesRoot } from "./naming";
 
 /**
  * Bytes of memory the machines of an environment hold and could not give back: anonymous and shared memory, and mapped files; not
  * the page cache the kernel drops when somebody needs room.
  */
 export function residentBytes(environment: string): number {
-  return environmentMachines(environment)
-    .flatMap(readCgroups)
+  const { folder: machines } = environmentNames(machinesRoot(), environment);
+  if (!existsSync(machines)) return 0;
+  return readdirSync(machines)
+    .flatMap((machine) => readCgroups(join(machines, machine)))
     .map((folder) => {
       try {
         return residentOf(readFileSync(join(folder, "memory.stat"), "utf8"));

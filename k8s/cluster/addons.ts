@@ -11,7 +11,7 @@ export interface AddonImages {
 
 export interface AddonsArgs {
   readonly images: AddonImages;
-  /** Folder with `local-path-provisioner.yaml` and `metrics-server.yaml` of the upstream releases. */
+  /** Folder with `local-path.yaml` and `metrics-server.yaml` of the upstream releases. */
   readonly manifestsFolder: string;
   /** Label of the nodes on which volumes may lie. */
   readonly storageLabel: string;
@@ -36,9 +36,7 @@ export class Addons extends pulumi.ComponentResource {
     const storage = createManifest(
       `${name}-storage`,
       "local-path-provisioner",
-      readManifest(`${args.manifestsFolder}/local-path-provisioner.yaml`).map((object) =>
-        adaptStorage(object, args),
-      ),
+      readManifest(`${args.manifestsFolder}/local-path.yaml`).map((object) => adaptStorage(object, args)),
       parent,
     );
     const metrics = createManifest(
@@ -97,10 +95,15 @@ export function adaptStorage(object: KubernetesObject, args: AddonsArgs): Kubern
   }
 }
 
-/** The upstream manifest with our image, and the kubelets' certificates verified against the cluster's authority. */
+/**
+ * The upstream manifest with our image, and the kubelets' certificates verified against the cluster's authority. The
+ * selector is written out: in the module's `manifests/` it is kustomize that adds it, in the release it is there.
+ */
 export function adaptMetrics(object: KubernetesObject, args: AddonsArgs): KubernetesObject {
+  const selector = { "k8s-app": "metrics-server" };
+  if (object.kind === "Service") return { ...object, spec: { ...object.spec, selector } };
   if (object.kind !== "Deployment") return object;
-  return withPodSpec(object, (spec) => ({
+  const adapted = withPodSpec(object, (spec) => ({
     ...spec,
     containers: spec.containers.map((container: KubernetesObject) => ({
       ...container,
@@ -115,10 +118,29 @@ export function adaptMetrics(object: KubernetesObject, args: AddonsArgs): Kubern
         "--metric-resolution=15s",
       ],
       resources: { requests: { cpu: "50m", memory: "64Mi" }, limits: { memory: "256Mi" } },
+      // Asked every two seconds from the start: it is Ready with its first scrape, and the upstream's 20 s are a guess.
+      readinessProbe: {
+        ...container.readinessProbe,
+        initialDelaySeconds: 2,
+        periodSeconds: 2,
+        failureThreshold: 15,
+      },
       volumeMounts: [...(container.volumeMounts ?? []), { name: "kubelet-ca", mountPath: "/etc/kubelet-ca" }],
     })),
     volumes: [...(spec.volumes ?? []), { name: "kubelet-ca", configMap: { name: "kube-root-ca.crt" } }],
   }));
+  const { template } = adapted.spec;
+  return {
+    ...adapted,
+    spec: {
+      ...adapted.spec,
+      selector: { matchLabels: selector },
+      template: {
+        ...template,
+        metadata: { ...template.metadata, labels: { ...template.metadata?.labels, ...selector } },
+      },
+    },
+  };
 }
 
 function withLabels(object: KubernetesObject, added: Record<string, string>): KubernetesObject {

@@ -44,7 +44,7 @@ export interface ClusterArgs {
   readonly etcdTag: string;
   readonly corednsTag: string;
   readonly images: ClusterImages;
-  /** Folder with the upstream manifests `local-path-provisioner.yaml` and `metrics-server.yaml`. */
+  /** Folder with the upstream manifests `local-path.yaml` and `metrics-server.yaml`. */
   readonly manifestsFolder: string;
   /** Names the bundle's version; machines that have bundles take theirs by it. */
   readonly bundleKey: string;
@@ -117,7 +117,7 @@ export class Cluster extends pulumi.ComponentResource {
 
     const network = new FlannelNetwork(
       `${name}-network`,
-      { podCidr: args.podCidr, image: args.images.flannel },
+      { podCidr: args.podCidr, apiEndpoint: settings.endpoint, image: args.images.flannel },
       { ...inside, provider },
     );
     const memberships = machines.map((machine) =>

@@ -6,6 +6,8 @@ import { readSource } from "../../components/sourceFile";
 export interface FlannelNetworkArgs {
   /** @example "10.244.0.0/16" */
   readonly podCidr: string;
+  /** `host:port` of the API server, reached without kube-proxy. @example "10.87.0.11:6443" */
+  readonly apiEndpoint: string;
   /** Image with `flanneld` and a POSIX shell. */
   readonly image: string;
 }
@@ -92,7 +94,7 @@ export class FlannelNetwork extends pulumi.ComponentResource {
         },
         spec: {
           selector: { matchLabels: selector },
-          template: { metadata: { labels: ours }, spec: podSpec(args.image) },
+          template: { metadata: { labels: ours }, spec: podSpec(args) },
         },
       },
       { ...parent, dependsOn: [namespace, account, binding, config] },
@@ -101,7 +103,8 @@ export class FlannelNetwork extends pulumi.ComponentResource {
   }
 }
 
-function podSpec(image: string): k8s.types.input.core.v1.PodSpec {
+function podSpec({ image, apiEndpoint }: FlannelNetworkArgs): k8s.types.input.core.v1.PodSpec {
+  const [apiHost = "", apiPort = ""] = apiEndpoint.split(":");
   const fromNode = (fieldPath: string) => ({ valueFrom: { fieldRef: { fieldPath } } });
   return {
     hostNetwork: true,
@@ -118,6 +121,9 @@ function podSpec(image: string): k8s.types.input.core.v1.PodSpec {
           { name: "POD_NAME", ...fromNode("metadata.name") },
           { name: "POD_NAMESPACE", ...fromNode("metadata.namespace") },
           { name: "NODE_IP", ...fromNode("status.hostIP") },
+          // The service address works once kube-proxy does; flannel would wait for it half a minute and start over.
+          { name: "KUBERNETES_SERVICE_HOST", value: apiHost },
+          { name: "KUBERNETES_SERVICE_PORT", value: apiPort },
         ],
         resources: { requests: { cpu: "50m", memory: "32Mi" }, limits: { memory: "128Mi" } },
         securityContext: { privileged: false, capabilities: { add: ["NET_ADMIN", "NET_RAW"] } },

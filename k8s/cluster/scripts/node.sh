@@ -121,11 +121,12 @@ EOF
 }
 
 import_images() {
-  local known missing=() file name
+  local known missing=() file reference
   known=$(ctr -n k8s.io images ls -q)
-  while read -r name file; do
-    grep -qxF "$name" <<<"$known" || missing+=("$file")
-  done <"$bundle/images.list"
+  for reference in $(sed -n 's/.*"reference": "\([^"]*\)".*/\1/p' "$bundle/bundle.json"); do
+    file=${reference##*/}
+    grep -qxF "$reference" <<<"$known" || missing+=("images/${file%%:*}.tar")
+  done
   [ ${#missing[@]} -gt 0 ] || return 0
   say "importing ${#missing[@]} images"
   for file in "${missing[@]}"; do ctr -n k8s.io images import "$bundle/$file" >/dev/null; done
