@@ -13,6 +13,8 @@ export class StepTimer {
   private toldAt = 0;
   private expected = 0;
   private later = 0;
+  /** How much slower than measured this machine is, judged by the running and earlier steps. */
+  private pace = 1;
 
   constructor(
     private readonly report: Report,
@@ -27,20 +29,21 @@ export class StepTimer {
     this.expected = this.estimates.get(step) ?? 0;
     this.estimates.delete(step);
     this.later = [...this.estimates.values()].reduce((sum, seconds) => sum + seconds, 0);
-    this.tell("start", message, this.expected);
+    this.tell("start", message, this.expected * this.pace);
   }
 
   /** `fraction` of the step is done. */
   progress(fraction: number, message: string): void {
     if (Date.now() - this.toldAt < EVERY_MS) return;
     const spent = this.seconds();
-    // Early on, the measured time is the better guess; later, the pace is.
-    const paced = fraction > 0 ? (spent / fraction) * (1 - fraction) : this.expected;
-    const planned = Math.max(0, this.expected - spent);
-    this.tell("progress", message, planned * (1 - fraction) + paced * fraction);
+    const total = fraction > 0 ? spent / fraction : this.expected;
+    // Early on, the measured time is the better guess; later, the step's own pace is.
+    const guess = Math.max(spent, this.expected * this.pace * (1 - fraction) + total * fraction);
+    this.tell("progress", message, guess - spent);
   }
 
   done(message: string): void {
+    if (this.expected > 0) this.pace = this.seconds() / this.expected;
     this.tell("done", message, 0);
   }
 
@@ -54,7 +57,7 @@ export class StepTimer {
       step: this.step,
       state,
       seconds: Math.round(this.seconds() * 10) / 10,
-      remainingSeconds: Math.round(left + this.later),
+      remainingSeconds: Math.round(left + this.later * this.pace),
       message,
     });
   }
