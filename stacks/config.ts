@@ -33,8 +33,11 @@ export function readEnvironment(): EnvironmentSpec {
  *
  * @throws Error naming `npm run bundle` when there is no bundle
  */
-export function readBundleLocation(environment: NodeJS.ProcessEnv = process.env): BundleLocation {
-  const located = { ...locateBundle() };
+export function readBundleLocation(
+  environment: NodeJS.ProcessEnv = process.env,
+  locate: () => BundleLocation | undefined = locateBundle,
+): BundleLocation {
+  const located: Partial<BundleLocation> = { ...locate() };
   const bundleDir = environment["GOURMETGRAM_BUNDLE_DIR"] || located.bundleDir;
   const machineDir = environment["GOURMETGRAM_MACHINE_DIR"] || located.machineDir;
   if (bundleDir === undefined || machineDir === undefined) {
