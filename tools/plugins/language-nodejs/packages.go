@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"syscall"
 
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 )
@@ -89,7 +90,7 @@ func requiredPackages(folder string) ([]*pulumirpc.PackageDependency, error) {
 
 func collectPackages(modules string, found map[string]*pulumirpc.PackageDependency) error {
 	entries, err := os.ReadDir(modules)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	} else if err != nil {
 		return err
@@ -114,9 +115,7 @@ func collectPackages(modules string, found map[string]*pulumirpc.PackageDependen
 
 func collectPackage(folder string, found map[string]*pulumirpc.PackageDependency) error {
 	manifest, err := readManifest(folder)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotAPackage) {
-		return nil
-	} else if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNotAPackage) {
 		return err
 	}
 	if manifest.Pulumi.Resource {
