@@ -13,6 +13,9 @@ const COMMANDS: Readonly<Record<string, string>> = {
   mount: "mount",
   nsenter: "util-linux",
   setsid: "util-linux",
+  tar: "tar",
+  xargs: "findutils",
+  timeout: "coreutils",
   ssh: "openssh-client",
   unshare: "util-linux",
 };

@@ -33,6 +33,11 @@ for entry in $disks; do
 done
 mount --bind "$bundles" "$root/opt/gourmetgram/bundles"
 mount -o remount,bind,ro "$root/opt/gourmetgram/bundles"
+if [[ -d $image/containerd ]]; then
+  # Where the links in the machine's own store point.
+  mount --bind "$image/containerd" "$root/opt/gourmetgram/containerd"
+  mount -o remount,bind,ro "$root/opt/gourmetgram/containerd"
+fi
 
 mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
 # Kernel settings that are not the machine's own stay as the host has them; the network's are its own. kubelet insists on

@@ -64,21 +64,19 @@ save_conf() {
   printf '%s\n' "$GG_AUTHORIZED_KEY" | write_file "$dir/authorized_key" 644
 }
 
-# The baked container store is shared by hard links: layers and blobs are never written in place, the databases are, so
-# those are real copies. On another file system links are impossible and the machine starts with an empty store.
+# The baked container store is shared by links: unpacked layers and blobs are never written in place, only removed as a whole,
+# which removes the link. The databases are written in place and are real copies. Links and not hard links: a layer is one link
+# instead of thousands of folders to make, count and remove, and the store may be on another file system.
 seed_containerd() {
-  local baked=$image/containerd database
+  local baked=$image/containerd own=$dir/disk/containerd store=/opt/gourmetgram/containerd path
   if [[ ! -d $baked ]]; then return 0; fi
-  if [[ $(stat --format=%d "$baked") != $(stat --format=%d "$dir") ]]; then
-    say "note: $dir and $image are on different file systems: $name starts with an empty image store"
-    return 0
-  fi
-  rmdir "$dir/disk/containerd"
-  cp --archive --link "$baked" "$dir/disk/containerd"
-  while IFS= read -r -d '' database; do
-    cp --archive --remove-destination "$baked/${database#"$dir/disk/containerd/"}" "$database"
-  done < <(find "$dir/disk/containerd" -path '*/io.containerd.snapshotter.v1.*/snapshots' -prune -o \
-    -path '*/io.containerd.content.v1.content/blobs' -prune -o -type f -print0)
+  # Folders and databases, without what is in the two kinds of shared folders.
+  (cd "$baked" && find . \( -path '*/snapshots/*' -o -path '*/blobs/*/*' \) -prune -o -print0) |
+    tar --create --directory="$baked" --null --no-recursion --files-from=- | tar --extract --directory="$own"
+  while IFS= read -r -d '' path; do
+    find "$baked/$path" -mindepth 1 -maxdepth 1 -printf "$store/$path/%f\0" |
+      xargs --null --no-run-if-empty ln -s --target-directory="$own/$path"
+  done < <(cd "$baked" && find . \( -path '*/snapshots' -o -path '*/blobs/*' \) -prune -type d -printf '%P\0')
 }
 
 render_hosts() {
@@ -121,7 +119,7 @@ lacks_sys_resource() {
 make_upper() {
   local etc=$dir/upper/etc unit
   mkdir -p "$etc/ssh/sshd_config.d" "$etc/systemd/system" "$etc/systemd/journald.conf.d" "$etc/gourmetgram" "$etc/sysctl.d" \
-    "$dir/upper/opt/gourmetgram/bundles" "$dir/upper/opt/local-path-provisioner" "$dir/upper/var/lib"
+    "$dir"/upper/opt/gourmetgram/{bundles,containerd} "$dir/upper/opt/local-path-provisioner" "$dir/upper/var/lib"
   install -d -m 700 "$dir/upper/root" "$dir/upper/root/.ssh"
   (umask 077 && cat >"$etc/ssh/gourmetgram_host_key")
   cat >"$etc/ssh/sshd_config.d/10-gourmetgram.conf" <<END
@@ -223,16 +221,16 @@ start() {
       "$scripts/enter.sh" </dev/null >"$dir/console.log" 2>&1 9>&-
   ) &
   launcher=$!
-  wait_for 100 test -e "$run/init.pid" || machine_failed "did not enter its namespaces"
+  wait_for 10 test -e "$run/init.pid" || machine_failed "did not enter its namespaces"
   init=$(cat "$run/init.pid")
   cgroup_enter "$run/cgroups" "$launcher" launcher
   if [[ -e /sys/class/net/$veth ]]; then ip link delete dev "$veth"; fi
-  ip link add name "$veth" type veth peer name eth0 netns "$init"
+  ip link add name "$veth" type veth peer name eth0 address "$(hardware_address)" netns "$init"
   ip link set dev "$veth" master "$bridge" up
   start_time "$init" | write_file "$run/init.start" 644
   printf 'go\n' >"$run/go"
   # 60 s: a boot takes two to five; ten machines on two cores take longer.
-  wait_for 600 answers "$launcher" || machine_failed "does not answer SSH at $address"
+  wait_for 60 answers "$launcher" || machine_failed "does not answer SSH at $address"
 }
 
 lock_environment() {
@@ -240,26 +238,33 @@ lock_environment() {
   flock --exclusive --wait 60 8
 }
 
-# wait_for TENTHS COMMAND...: until the command succeeds; a status of 2 gives up at once.
+# wait_for SECONDS COMMAND...: until the command succeeds; a status of 2 gives up at once.
 wait_for() {
-  local tenths=$1 status
+  local end=$((SECONDS + $1)) status
   shift
-  while ((tenths-- > 0)); do
+  while :; do
     status=0
     "$@" || status=$?
     if ((status == 0)); then return 0; fi
-    if ((status == 2)); then return 1; fi
+    if ((status == 2 || SECONDS > end)); then return 1; fi
     sleep 0.1
   done
-  return 1
 }
 
+# answers LAUNCHER: the SSH server sends its banner. The attempt is given a second: a packet to a machine that is not there yet is
+# repeated by the kernel for a minute.
 answers() {
   kill -0 "$1" 2>/dev/null || return 2
-  local banner=""
-  { read -r -t 1 banner <&7; } 7<>"/dev/tcp/$address/22" || return 1
-  [[ $banner == SSH-* ]]
-} 2>/dev/null
+  # shellcheck disable=SC2016  # expanded by the inner shell
+  timeout 1 bash -c 'read -r banner <"/dev/tcp/$1/22" && [[ $banner == SSH-* ]]' bash "$address" 2>/dev/null || return 1
+}
+
+# One address, one hardware address: what others remember of a restarted machine stays right.
+hardware_address() {
+  local IFS=.
+  # shellcheck disable=SC2086
+  printf '02:67:%02x:%02x:%02x:%02x' $address
+}
 
 machine_failed() {
   local reason=$1
@@ -317,7 +322,7 @@ stop() {
   if running; then
     init=$(cat "$run/init.pid")
     kill -s RTMIN+3 "$init" 2>/dev/null || true
-    wait_for 300 stopped || say "note: $(basename "$dir") did not halt in 30 s, its processes are ended"
+    wait_for 30 stopped || say "note: $(basename "$dir") did not halt in 30 s, its processes are ended"
   fi
   stop_now
 }
