@@ -62,7 +62,7 @@ describe("an authority", () => {
   test("renewed in place keeps its key and hash, and still vouches for what it signed", async () => {
     const signed = new X509Certificate((await leaf()).certificatePem);
     const created = await certificateAuthority.create({ commonName: "a", validityDays: 100 }, context);
-    const state = { commonName: "a", validityDays: 100, ...created.outputs };
+    const state: Record<string, unknown> = { commonName: "a", validityDays: 100, ...created.outputs };
     const renewed = await certificateAuthority.update?.(
       state,
       { commonName: "a", validityDays: 200 },
