@@ -42,6 +42,8 @@ export interface GoRow {
   /** Linker flags besides `-s -w`. */
   readonly ldflags?: readonly string[];
   readonly tags?: readonly string[];
+  /** Stays in the store after its images are packed, because tests run it. @default false */
+  readonly keep?: boolean;
   /** Needs a C compiler; linked statically. @default false */
   readonly cgo?: boolean;
   /** Version for the module's own `./staging/...` replacements, which a dependent module cannot use. */
@@ -219,6 +221,7 @@ export const pins = {
     version: etcdVersion,
     module: "go.etcd.io/etcd/server/v3",
     moduleVersion: `v${etcdVersion}`,
+    keep: true,
     programs: { etcd: { package: "go.etcd.io/etcd/server/v3", download: etcdDownload("etcd") } },
     ldflags: [`-X go.etcd.io/etcd/api/v3/version.GitSHA=v${etcdVersion}`],
   },

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm, utimes, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -8,7 +8,9 @@ import { goEnvironment, renderGoMod } from "../../tools/bundle/goBuild";
 import { Lane } from "../../tools/bundle/lane";
 import { parseArguments } from "../../tools/bundle/main";
 import { formatEvent } from "../../tools/bundle/progress";
+import { isMounted, pruneOld } from "../../tools/bundle/prune";
 import { machineCause, runCommand } from "../../tools/bundle/runCommand";
+import { removeDeadScratch, withScratch } from "../../tools/bundle/scratch";
 import { checkTree, sealTree } from "../../tools/bundle/treeSeal";
 import { cachePaths } from "../../tools/cache/paths";
 
@@ -132,6 +134,54 @@ describe("a sealed tree", () => {
     await writeFile(join(root, "a"), "CONTENT");
     await utimes(join(root, "a"), atime, mtime);
     expect(await checkTree(root, true)).toContain("is not as it was made");
+  });
+});
+
+describe("pruning", () => {
+  const mounts = [
+    "1 0 8:1 /home/u/.cache/gourmetgram/bundle/aaaaaaaaaaaa /opt/gourmetgram/bundle ro - ext4 /dev/sda rw",
+    "2 0 0:30 / / rw - overlay gourmetgram rw,lowerdir=/c/machine/bbbbbbbbbbbb/rootfs,upperdir=/u",
+  ].join("\n");
+
+  it("removes what is neither current nor mounted, and says what it kept", async () => {
+    const paths = cachePaths(root);
+    const names = [
+      "bundle/aaaaaaaaaaaa",
+      "bundle/cccccccccccc",
+      "bundle/dddddddddddd",
+      "machine/bbbbbbbbbbbb",
+      "machine/eeeeeeeeeeee",
+    ];
+    for (const name of names) await mkdir(join(root, name), { recursive: true });
+    const current = [join(paths.bundle, "cccccccccccc")];
+    const { removed, inUse } = await pruneOld(paths, current, async () => mounts);
+    expect(removed).toEqual([join(paths.bundle, "dddddddddddd"), join(paths.machine, "eeeeeeeeeeee")]);
+    expect(inUse).toEqual([join(paths.bundle, "aaaaaaaaaaaa"), join(paths.machine, "bbbbbbbbbbbb")]);
+  });
+
+  it("keeps every bundle while the folder of all of them is mounted", () => {
+    const all = "3 0 8:1 /c/gourmetgram/bundle /opt/gourmetgram/bundle ro - ext4 /dev/sda rw";
+    expect(isMounted(all, "bundle", "ffffffffffff")).toBe(true);
+    expect(isMounted(all, "machine", "ffffffffffff")).toBe(false);
+  });
+});
+
+describe("scratch folders", () => {
+  it("of dead runs are removed, those of living ones stay", async () => {
+    await mkdir(join(root, `scratch-a.${2 ** 22 + 1}.x1Y2z3`));
+    await mkdir(join(root, `scratch-b.${process.pid}.x1Y2z3`));
+    await mkdir(join(root, "gocache"));
+    await removeDeadScratch(root);
+    expect((await readdir(root)).sort()).toEqual(["gocache", `scratch-b.${process.pid}.x1Y2z3`]);
+  });
+
+  it("are gone after use, also after a failure", async () => {
+    const failing = withScratch(root, "x", async (folder) => {
+      await writeFile(join(folder, "f"), "");
+      throw new Error("failed");
+    });
+    await expect(failing).rejects.toThrow("failed");
+    expect(await readdir(root)).toEqual([]);
   });
 });
 

@@ -17,7 +17,7 @@ import {
 } from "./artifact";
 import { buildC } from "./cBuild";
 import { buildDebianLayer, extractDebianFiles } from "./debianRootfs";
-import { compilerCacheMegabytes, estimateMegabytes, estimateSeconds } from "./estimates";
+import { compilerCacheMegabytes, estimateMegabytes, estimateSeconds, scratchMegabytes } from "./estimates";
 import { buildGo, downloadGoModule } from "./goBuild";
 import { fetchImage } from "./imageDownload";
 import { Lane } from "./lane";
@@ -31,6 +31,7 @@ import {
   bundleKey,
   bundleParts,
   inputsOf,
+  keptParts,
   machineKey,
   machineParts,
   nodePrograms,
@@ -132,8 +133,13 @@ export async function planBundle(
   if (!machineThere) needed.push("machine");
   const compile = needed.filter(usesCompiler);
   const seconds = remainingSeconds(needed);
-  const stay = needed.reduce((sum, name) => sum + estimateMegabytes(name), 0);
-  const peak = stay + (compile.length > 0 ? compilerCacheMegabytes : 0) + (needed.length > 0 ? 2000 : 0);
+  const size = (names: readonly string[]) => names.reduce((sum, name) => sum + estimateMegabytes(name), 0);
+  const kept = new Set([...keptParts(), "bundle", "machine"]);
+  const stay = size(needed.filter((name) => kept.has(name)));
+  const peak =
+    size(needed) +
+    (compile.length > 0 ? compilerCacheMegabytes : 0) +
+    (needed.length > 0 ? scratchMegabytes : 0);
   await mkdir(paths.root, { recursive: true });
   const disk = await statfs(paths.root);
   return {
@@ -170,7 +176,7 @@ function remainingSeconds(names: readonly string[]): number {
   const sum = (some: readonly string[]) => some.reduce((total, name) => total + estimateSeconds(name), 0);
   const compile = names.filter(usesCompiler);
   const rest = names.filter((name) => !usesCompiler(name) && !last.includes(name));
-  return sum(compile) + sum(rest) / 2 + sum(last);
+  return Math.max(sum(compile) + sum(rest) / 2, sum(rest)) + sum(last);
 }
 
 /** Makes artifacts, each once, those that the compiler makes one after the other, beside those it does not. */
@@ -180,6 +186,7 @@ class Builder {
   private readonly disk = new Lane();
   private readonly hosts: UnreachableHosts;
   private readonly sources = sourceFolder();
+  private readonly failures = new Set<Error>();
   /** Seconds that a finished step took. */
   private readonly spent = new Map<string, number>();
   /** Names that are still to be made, for the estimate. */
@@ -241,10 +248,18 @@ class Builder {
         const seconds = this.spent.get(name);
         return seconds === undefined ? result : { ...result, seconds };
       },
-    }).then((artifact) => {
-      this.open.delete(name);
-      return artifact;
-    });
+    }).then(
+      (artifact) => {
+        this.open.delete(name);
+        return artifact;
+      },
+      (error: Error) => {
+        // What is made of a failed part fails with the same error: told once, at once, though others go on.
+        if (!this.failures.has(error)) this.tell(name, `failed: ${error.message.split("\n")[0]}`);
+        this.failures.add(error);
+        throw error;
+      },
+    );
     this.made.set(name, making);
     return making;
   }
@@ -528,11 +543,11 @@ async function ensureMachine(
 }
 
 /**
- * Removes what only older versions of the table needed from the store. Assembled bundles and machine images stay: they
- * hold what they need by hard links, and an environment may run on them.
+ * Removes from the store what only older versions of the table needed, and what the finished images hold anyway.
+ * Assembled bundles and machine images stay: they hold what they need by hard links, and an environment may run on them.
  */
 async function pruneStore(paths: CachePaths): Promise<void> {
-  const current = new Set(Object.keys(pinRows).map((name) => folderOf(paths, name)));
+  const current = new Set(keptParts().map((name) => folderOf(paths, name)));
   for (const folder of await readdir(paths.store)) {
     const dir = join(paths.store, folder);
     const record = readRecord(dir);

@@ -10,30 +10,33 @@ interface Estimate {
 }
 
 const measured: Readonly<Record<string, Estimate>> = {
-  kubernetes: { seconds: 370, megabytes: 560 },
-  etcd: { seconds: 20, megabytes: 25 },
-  etcdctl: { seconds: 5, megabytes: 18 },
-  "machine-rootfs": { seconds: 60, megabytes: 380 },
-  cni: { seconds: 15, megabytes: 50 },
-  busybox: { seconds: 10, megabytes: 2 },
+  kubernetes: { seconds: 360, megabytes: 560 },
+  etcd: { seconds: 17, megabytes: 27 },
+  etcdctl: { seconds: 3, megabytes: 18 },
+  "machine-rootfs": { seconds: 50, megabytes: 310 },
+  cni: { seconds: 4, megabytes: 46 },
+  busybox: { seconds: 5, megabytes: 2 },
   pause: { seconds: 1, megabytes: 1 },
-  debian: { seconds: 25, megabytes: 40 },
-  "debian-netfilter": { seconds: 15, megabytes: 5 },
-  "debian-postgres": { seconds: 30, megabytes: 30 },
-  "debian-mlflow": { seconds: 180, megabytes: 250 },
-  coredns: { seconds: 60, megabytes: 50 },
-  flannel: { seconds: 45, megabytes: 40 },
-  "local-path-provisioner": { seconds: 60, megabytes: 40 },
-  "metrics-server": { seconds: 100, megabytes: 60 },
-  minio: { seconds: 115, megabytes: 110 },
-  mc: { seconds: 60, megabytes: 30 },
-  "image-mlflow": { seconds: 5, megabytes: 280 },
-  bundle: { seconds: 3, megabytes: 1 },
-  machine: { seconds: 60, megabytes: 1900 },
+  debian: { seconds: 40, megabytes: 25 },
+  "debian-netfilter": { seconds: 10, megabytes: 2 },
+  "debian-postgres": { seconds: 25, megabytes: 22 },
+  "debian-mlflow": { seconds: 130, megabytes: 190 },
+  coredns: { seconds: 55, megabytes: 55 },
+  flannel: { seconds: 55, megabytes: 46 },
+  "local-path-provisioner": { seconds: 57, megabytes: 43 },
+  "metrics-server": { seconds: 200, megabytes: 58 },
+  minio: { seconds: 114, megabytes: 112 },
+  mc: { seconds: 22, megabytes: 31 },
+  "image-mlflow": { seconds: 4, megabytes: 215 },
+  bundle: { seconds: 2, megabytes: 1 },
+  machine: { seconds: 35, megabytes: 1900 },
 };
 
 /** Compiler and module caches at their largest, in MB; dropped when everything is built. */
 export const compilerCacheMegabytes = 9000;
+
+/** Unpacked root file systems while layers are made, in MB. */
+export const scratchMegabytes = 2000;
 
 /** Cores the estimates were measured on; more help the compiler, fewer hurt. */
 const measuredCores = 2;
@@ -46,5 +49,5 @@ export function estimateSeconds(name: string, cores = cpus().length): number {
 
 /** MB that stay on disk. */
 export function estimateMegabytes(name: string): number {
-  return measured[name]?.megabytes ?? 30;
+  return measured[name]?.megabytes ?? 22;
 }

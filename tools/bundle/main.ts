@@ -1,12 +1,15 @@
+import { cachePaths } from "../cache/paths";
 import { ensureArtifact, ensureBundle, planBundle, verifyBundle } from "./bundle";
 import { formatEvent, formatSeconds } from "./progress";
+import { pruneOld } from "./prune";
 
 const usage = `Makes everything that machines need, from official downloads or from source.
 
-usage: bundle [--only NAME]... [--list] [--verify] [--no-machine]
+usage: bundle [--only NAME]... [--list] [--verify] [--prune] [--no-machine]
   --only NAME    make this artifact of the table (stacks/pins.ts) and what it is made of
   --list         show what is missing and what making it would take, and make nothing
   --verify       read every byte of the finished bundle and compare it with its checksums
+  --prune        remove bundles and machine images that are neither current nor in use
   --no-machine   leave out the image of local machines
 `;
 
@@ -15,6 +18,7 @@ export function parseArguments(argv: readonly string[]): {
   readonly only: readonly string[];
   readonly list: boolean;
   readonly verify: boolean;
+  readonly prune: boolean;
   readonly machine: boolean;
   readonly help: boolean;
 } {
@@ -26,13 +30,15 @@ export function parseArguments(argv: readonly string[]): {
       const name = argv[++at];
       if (name === undefined) throw new Error("--only needs the name of an artifact");
       only.push(name);
-    } else if (["--list", "--verify", "--no-machine", "--help"].includes(argument)) flags.add(argument);
+    } else if (["--list", "--verify", "--prune", "--no-machine", "--help"].includes(argument))
+      flags.add(argument);
     else throw new Error(`unknown argument ${JSON.stringify(argument)}\n${usage}`);
   }
   return {
     only,
     list: flags.has("--list"),
     verify: flags.has("--verify"),
+    prune: flags.has("--prune"),
     machine: !flags.has("--no-machine"),
     help: flags.has("--help"),
   };
@@ -68,6 +74,11 @@ export async function runBundle(argv: readonly string[], print: (line: string) =
     const bundle = await ensureBundle(options);
     print(`bundle:  ${bundle.bundleDir}`);
     if (wanted.machine) print(`machine: ${bundle.machineDir}`);
+    if (wanted.prune) {
+      const { removed, inUse } = await pruneOld(cachePaths(), [bundle.bundleDir, bundle.machineDir]);
+      for (const folder of removed) print(`removed ${folder}`);
+      for (const folder of inUse) print(`kept ${folder}: a machine runs on it`);
+    }
   }
   if (wanted.verify) {
     const problems = await verifyBundle(undefined, wanted.machine);

@@ -56,8 +56,9 @@ export function artifactKey(name: string): string {
           .update(readFileSync(join(sourceFolder(), path)))
           .digest("hex");
   const recipe: Record<string, unknown> = { ...row, revision: builderRevision[row.kind] };
-  // Where else the same thing may be had does not change what it is.
+  // Where else the same thing may be had, and how long it is kept, does not change what it is.
   delete recipe["upstream"];
+  delete recipe["keep"];
   if (row.kind === "binary" && row.how === "go") {
     recipe["programs"] = Object.entries(row.programs).map(([program, one]) => [
       program,
@@ -108,6 +109,18 @@ export function bundleParts(): string[] {
     if (row.kind === "image" || row.kind === "manifest" || name === "cni") return true;
     return (
       row.kind === "binary" && row.how === "go" && nodePrograms.some((program) => program in row.programs)
+    );
+  });
+}
+
+/** Rows that stay in the store when everything is made; the others are only ways to images, which hold them. */
+export function keptParts(): string[] {
+  return Object.keys(pinRows).filter((name) => {
+    const row = rowOf(name);
+    return (
+      bundleParts().includes(name) ||
+      row.kind === "machine" ||
+      (row.kind === "binary" && row.how === "go" && row.keep)
     );
   });
 }
