@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { ChecksumMismatch, download, downloadText, type UnreachableHosts } from "../cache/download";
 import { buildFolder } from "../cache/store";
 import type { StepTimer } from "./progress";
-import { builtFolder, findPart, isWhole, officialFolder, type ResolvedPart } from "./resolve";
+import { builtFolder, isWhole, officialFolder, type ResolvedPart } from "./resolve";
 import type { Part, ToolchainSettings } from "./types";
 
 /**
@@ -96,12 +96,14 @@ async function buildPart(
   part: Part,
   downloadRefused: string,
   timer: StepTimer,
-): Promise<void> {
+): Promise<ResolvedPart> {
   const go = await settings.findGo();
   if (!go) throw new Error(bothRemedies(part, downloadRefused));
+  const files: string[] = [];
   for (const [index, file] of part.files.entries()) {
     const source = part.builds[index];
     const folder = await builtFolder(settings, part, index);
+    files.push(join(folder, file));
     if (!source || (await isWhole(folder))) continue;
     const label = file.replace(/^pulumi-(resource-)?/, "");
     timer.start(
@@ -115,6 +117,7 @@ async function buildPart(
     });
     timer.done(`${label} ${part.version} built`);
   }
+  return { part, origin: "built", files };
 }
 
 function bothRemedies(part: Part, downloadRefused: string): string {

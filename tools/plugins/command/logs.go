@@ -1,10 +1,9 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 
@@ -76,6 +75,7 @@ func (l *logger) clean(text string) string {
 
 func (l *logger) info(text string)    { l.send(pulumirpc.LogSeverity_INFO, text, false) }
 func (l *logger) warning(text string) { l.send(pulumirpc.LogSeverity_WARNING, text, false) }
+func (l *logger) failure(text string) { l.send(pulumirpc.LogSeverity_ERROR, text, false) }
 
 // status replaces the resource's previous status and leaves nothing behind.
 func (l *logger) status(text string) { l.send(pulumirpc.LogSeverity_INFO, text, true) }
@@ -90,24 +90,41 @@ func (l *logger) send(severity pulumirpc.LogSeverity, text string, ephemeral boo
 	})
 }
 
-// capture collects what a command writes and logs it line by line as it comes.
+// waitingLines is how many lines may wait for the engine before the command has to.
+const waitingLines = 1000
+
+// capture collects what a command writes and logs it line by line, in the order it came.
 type capture struct {
-	log      *logger
-	stdout   stream
-	stderr   stream
-	combined buffer
+	stdout stream
+	stderr stream
+
+	mu       sync.Mutex
+	combined strings.Builder
+	lines    chan string
+	done     chan struct{}
 }
 
 func newCapture(log *logger) *capture {
-	captured := &capture{log: log}
-	captured.stdout.start(log, log.mode == "" || log.mode == "stdout" || log.mode == "stdoutAndStderr", &captured.combined)
-	captured.stderr.start(log, log.mode == "" || log.mode == "stderr" || log.mode == "stdoutAndStderr", &captured.combined)
+	captured := &capture{lines: make(chan string, waitingLines), done: make(chan struct{})}
+	all := log.mode == "" || log.mode == "stdoutAndStderr"
+	captured.stdout = stream{capture: captured, logged: all || log.mode == "stdout"}
+	captured.stderr = stream{capture: captured, logged: all || log.mode == "stderr"}
+	go func() {
+		defer close(captured.done)
+		for line := range captured.lines {
+			log.info(line)
+		}
+	}()
 	return captured
 }
 
 // finish waits until everything is logged.
 func (c *capture) finish() output {
-	return output{stdout: c.stdout.finish(), stderr: c.stderr.finish()}
+	c.stdout.end()
+	c.stderr.end()
+	close(c.lines)
+	<-c.done
+	return output{stdout: strings.TrimSuffix(c.stdout.all.String(), "\n"), stderr: strings.TrimSuffix(c.stderr.all.String(), "\n")}
 }
 
 // failure is the error of a command, with its output.
@@ -121,79 +138,58 @@ func (c *capture) failure(err error, run script) error {
 
 // stream is one of the two outputs.
 type stream struct {
-	all      buffer
-	combined *buffer
-	pipe     *io.PipeWriter
-	done     chan struct{}
-}
-
-func (s *stream) start(log *logger, logged bool, combined *buffer) {
-	s.combined = combined
-	if !logged {
-		return
-	}
-	reader, writer := io.Pipe()
-	s.pipe, s.done = writer, make(chan struct{})
-	go func() {
-		defer close(s.done)
-		logLines(reader, log.info)
-	}()
+	capture *capture
+	logged  bool
+	all     strings.Builder
+	// line is the begin of a line whose end has not come yet; dropped counts what is beyond longestLine.
+	line    []byte
+	dropped int
 }
 
 func (s *stream) Write(chunk []byte) (int, error) {
+	s.capture.mu.Lock()
+	defer s.capture.mu.Unlock()
 	s.all.Write(chunk)
-	s.combined.Write(chunk)
-	if s.pipe != nil {
-		return s.pipe.Write(chunk)
+	s.capture.combined.Write(chunk)
+	if !s.logged {
+		return len(chunk), nil
 	}
-	return len(chunk), nil
-}
-
-func (s *stream) finish() string {
-	if s.pipe != nil {
-		_ = s.pipe.Close()
-		<-s.done
-	}
-	return strings.TrimSuffix(s.all.String(), "\n")
-}
-
-// logLines reads to the end, whatever the length of the lines: a reader that gives up would block the command.
-func logLines(reader io.Reader, log func(string)) {
-	lines := bufio.NewReaderSize(reader, longestLine)
+	rest := chunk
 	for {
-		line, err := lines.ReadSlice('\n')
-		text := strings.TrimRight(string(line), "\r\n")
-		if err == bufio.ErrBufferFull {
-			dropped := 0
-			for err == bufio.ErrBufferFull {
-				line, err = lines.ReadSlice('\n')
-				dropped += len(line)
-			}
-			text = fmt.Sprintf("%s… (%d more bytes)", text, dropped)
+		end := bytes.IndexByte(rest, '\n')
+		if end < 0 {
+			s.append(rest)
+			return len(chunk), nil
 		}
-		if text != "" || err == nil {
-			log(text)
-		}
-		if err != nil {
-			return
-		}
+		s.append(rest[:end])
+		s.flush()
+		rest = rest[end+1:]
 	}
 }
 
-// buffer is a bytes.Buffer for several writers.
-type buffer struct {
-	mu   sync.Mutex
-	text strings.Builder
+func (s *stream) append(text []byte) {
+	room := longestLine - len(s.line)
+	if len(text) > room {
+		s.dropped += len(text) - room
+		text = text[:room]
+	}
+	s.line = append(s.line, text...)
 }
 
-func (b *buffer) Write(chunk []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(chunk)
+func (s *stream) flush() {
+	text := strings.TrimRight(string(s.line), "\r")
+	if s.dropped > 0 {
+		text = fmt.Sprintf("%s… (%d more bytes)", text, s.dropped)
+	}
+	s.line, s.dropped = s.line[:0], 0
+	s.capture.lines <- text
 }
 
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
+// end logs a last line without a line feed.
+func (s *stream) end() {
+	s.capture.mu.Lock()
+	defer s.capture.mu.Unlock()
+	if len(s.line) > 0 {
+		s.flush()
+	}
 }

@@ -100,7 +100,7 @@ func (remoteCommand) run(ctx context.Context, run script, inputs resource.Proper
 
 	for name, value := range run.environment {
 		if err := session.Setenv(name, value); err != nil {
-			run.log.warning(acceptEnvHint(name))
+			run.log.failure(acceptEnvHint(name))
 			return output{}, fmt.Errorf("could not set environment variable %q: %w", name, err)
 		}
 	}

@@ -442,3 +442,13 @@ func TestPasswordIsOffered(t *testing.T) {
 		t.Errorf("the password is shown: %v", err)
 	}
 }
+
+func TestLinesAreLoggedInTheOrderTheyCome(t *testing.T) {
+	plugin := startPlugin(t)
+	plugin.mustCreate(localType, map[string]any{
+		"create": "for i in 1 2 3; do echo out$i; sleep 0.05; echo err$i >&2; sleep 0.05; done; printf last",
+	})
+	if got := plugin.engine.logged(); got != "out1\nerr1\nout2\nerr2\nout3\nerr3\nlast" {
+		t.Errorf("got %q", got)
+	}
+}
