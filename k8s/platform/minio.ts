@@ -6,6 +6,7 @@ import type { Quantity } from "../../components/quantity";
 import { Password } from "../../components/random";
 import { readSource } from "../../components/sourceFile";
 import type { BucketAccess } from "./access";
+import { canonicalQuantity } from "./canonicalQuantity";
 import { createCredentials, secretEnv } from "./credentials";
 import { createTraffic, podsOf } from "./networkPolicies";
 import { checksum, restrictedContainer, restrictedPod, scratchVolume } from "./restricted";
@@ -354,7 +355,7 @@ function createServer(
             spec: {
               accessModes: ["ReadWriteOnce"],
               storageClassName: args.storageClassName,
-              resources: { requests: { storage: args.storage } },
+              resources: { requests: { storage: canonicalQuantity(args.storage) } },
             },
           },
         ],

@@ -5,6 +5,7 @@ import { type LabelArgs, labels, selectorLabels } from "../../components/labels"
 import { Password } from "../../components/random";
 import { readSource } from "../../components/sourceFile";
 import type { BucketAccess, DatabaseAccess } from "./access";
+import { canonicalQuantity } from "./canonicalQuantity";
 import { createCredentials, secretData, secretEnv } from "./credentials";
 import { createTraffic } from "./networkPolicies";
 import { checksum, restrictedContainer, restrictedPod, scratchVolume } from "./restricted";
@@ -393,8 +394,8 @@ function serverContainer(args: MlflowArgs, secretName: pulumi.Input<string>, wor
     securityContext: restrictedContainer,
     // Measured with MLflow 3.9.0: 240 MB for the parent process and 235 MB for each worker, at rest.
     resources: {
-      requests: { cpu: "200m", memory: `${256 + 256 * workers}Mi` },
-      limits: { cpu: "1", memory: `${1024 + 512 * workers}Mi` },
+      requests: { cpu: "200m", memory: canonicalQuantity(`${256 + 256 * workers}Mi`) },
+      limits: { cpu: "1", memory: canonicalQuantity(`${1024 + 512 * workers}Mi`) },
     },
     // A start takes 6 s of processor time; three minutes is a node with every core taken.
     startupProbe: { ...health, periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 180 },

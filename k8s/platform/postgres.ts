@@ -6,6 +6,7 @@ import type { Quantity } from "../../components/quantity";
 import { Password } from "../../components/random";
 import { readSource } from "../../components/sourceFile";
 import type { DatabaseAccess } from "./access";
+import { canonicalQuantity } from "./canonicalQuantity";
 import { createCredentials, secretEnv } from "./credentials";
 import { createTraffic, podsOf } from "./networkPolicies";
 import { restrictedContainer, restrictedPod, scratchVolume } from "./restricted";
@@ -302,7 +303,7 @@ function createServer(
             spec: {
               accessModes: ["ReadWriteOnce"],
               storageClassName: args.storageClassName,
-              resources: { requests: { storage: args.storage } },
+              resources: { requests: { storage: canonicalQuantity(args.storage) } },
             },
           },
         ],

@@ -1,6 +1,7 @@
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import { beforeAll, describe, expect, test } from "vitest";
+import { canonicalQuantity } from "../../k8s/platform/canonicalQuantity";
 import { renderBucketPolicy } from "../../k8s/platform/minio";
 import { databaseUri } from "../../k8s/platform/mlflow";
 import { Platform, type PlatformArgs } from "../../k8s/platform/platform";
@@ -409,7 +410,7 @@ describe("changes", () => {
     const graph = await platformGraph({ mlflow: { workers: 3, nodePort: 30800 } });
     const [container] = graph.get("platform-mlflow", "Deployment").inputs.spec.template.spec.containers;
     expect(container.args.slice(-2)).toEqual(["--workers", "3"]);
-    expect(container.resources.requests.memory).toBe("1024Mi");
+    expect(container.resources.requests.memory).toBe("1Gi");
     expect(container.resources.limits.memory).toBe("2560Mi");
   });
 
@@ -504,6 +505,14 @@ describe("wrong arguments", () => {
 });
 
 describe("rendering", () => {
+  test("sizes are written as the API server writes them", () => {
+    const written = ["1024Mi", "0.5Gi", "5Gi", "1536Mi", "2048Gi", "1500M", "10000M", "1.5Ki"].map(
+      canonicalQuantity,
+    );
+    expect(written).toEqual(["1Gi", "512Mi", "5Gi", "1536Mi", "2Ti", "1500M", "10G", "1536"]);
+    expect(() => canonicalQuantity("5")).toThrow(/5Gi/);
+  });
+
   test("an IPv6 database address is bracketed", async () => {
     const graph = await recordGraph(() => ({
       uri: databaseUri({
