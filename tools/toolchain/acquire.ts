@@ -21,11 +21,9 @@ export async function acquirePart(
   timer: StepTimer,
 ): Promise<ResolvedPart> {
   const refused = await tryDownload(settings, part, unreachable, timer);
-  if (refused !== undefined) await buildPart(settings, part, refused, timer);
-  const found = await findPart(settings, part);
-  if (!found)
-    throw new Error(`${part.name} ${part.version} was made but is not whole: run the same command again`);
-  return found;
+  if (refused !== undefined) return buildPart(settings, part, refused, timer);
+  const folder = officialFolder(settings, part);
+  return { part, origin: "official", files: part.files.map((file) => join(folder, file)) };
 }
 
 /** Downloads the part; returns why that is not possible, or undefined when it is there. */
