@@ -193,6 +193,12 @@ describe("errors of a run", () => {
     expect(text).toBe("");
     expect(shown).toEqual(["warning: Machine node1: deprecated", "printed by the program"]);
   });
+
+  it("are told at once by their first line, URNs shortened", () => {
+    const { shown, text } = failuresOf(error(`resource "${machine("node9")}" was not created:\nat all`));
+    expect(shown).toEqual(['error: Machine node2: resource "Machine node9" was not created:']);
+    expect(text).toContain('resource "Machine node9" was not created:\n  at all');
+  });
 });
 
 describe("changes of a preview", () => {

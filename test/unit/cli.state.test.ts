@@ -10,6 +10,7 @@ import {
   backendVariables,
   ensureState,
   isOwnBackend,
+  makeRunFolder,
   statePaths,
   writeEffectiveSettings,
 } from "../../tools/cli/state";
@@ -64,6 +65,25 @@ describe("state folder", () => {
     const theirs = { PULUMI_BACKEND_URL: "s3://bucket" };
     expect(backendVariables(paths, theirs)["PULUMI_BACKEND_URL"]).toBe("s3://bucket");
     expect(isOwnBackend(paths, theirs)).toBe(false);
+  });
+});
+
+describe("files of a run", () => {
+  it("of a command that was killed are removed by the next, those of a live one stay", () => {
+    const paths = statePaths(folder);
+    ensureState(paths, {});
+    const mine = makeRunFolder(paths.runs, "kubectl");
+    const dead = join(paths.runs, "kubectl-999999999-abc");
+    mkdirSync(dead);
+    writeFileSync(join(dead, "kubeconfig"), "secret");
+    writeFileSync(join(paths.runs, "local.json"), "{}");
+    ensureState(paths, {});
+    expect([existsSync(mine), existsSync(dead), existsSync(join(paths.runs, "local.json"))]).toEqual([
+      true,
+      false,
+      true,
+    ]);
+    expect((statSync(mine).mode & 0o777).toString(8)).toBe("700");
   });
 });
 

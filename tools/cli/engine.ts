@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { type EngineEvent, EventLogReader } from "./events";
 import { PROJECT_ROOT } from "./project";
+import { makeRunFolder } from "./state";
 
 /** How to start the engine: its program and the environment it needs. */
 export interface Engine {
@@ -66,7 +67,7 @@ export async function runOperation(
   engine: Engine,
   args: OperationArgs,
 ): Promise<EngineResult & { interrupted: boolean }> {
-  const folder = mkdtempSync(join(engine.runsFolder, `${args.operation}-`));
+  const folder = makeRunFolder(engine.runsFolder, args.operation);
   const eventLog = join(folder, "events.jsonl");
   const reader = new EventLogReader(eventLog);
   const child = spawn(

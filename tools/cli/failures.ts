@@ -53,13 +53,13 @@ export class FailureCollector {
   private readonly found: Failure[] = [];
   private readonly told = new Set<string>();
 
-  /** Gives a line to show at once: a warning, or what the program printed. Each is shown once. */
+  /** Gives a line to show at once: an error's first one, a warning, what the program printed. Each is shown once. */
   take(event: EngineEvent): string | undefined {
     const diagnostic = event.diagnosticEvent;
     if (diagnostic === undefined || diagnostic.ephemeral === true) {
       return undefined;
     }
-    const message = plainText(diagnostic.message).trim();
+    const message = shortenUrns(plainText(diagnostic.message).trim());
     const resource = isStack(diagnostic.urn) ? undefined : resourceTitle(diagnostic.urn ?? "");
     const key = `${diagnostic.severity} ${resource} ${message}`;
     if (message === "" || this.told.has(key)) {
@@ -67,14 +67,12 @@ export class FailureCollector {
     }
     this.told.add(key);
     if (diagnostic.severity === "error") {
-      if (!EMPTY_MESSAGES.some((pattern) => pattern.test(message))) {
-        this.found.push({
-          ...(resource === undefined ? {} : { resource }),
-          message,
-          next: nextStep(message),
-        });
+      if (EMPTY_MESSAGES.some((pattern) => pattern.test(message))) {
+        return undefined;
       }
-      return undefined;
+      this.found.push({ ...(resource === undefined ? {} : { resource }), message, next: nextStep(message) });
+      // The run goes on until the steps that have begun are finished, which can take minutes: do not keep it till then.
+      return `error: ${resource === undefined ? "" : `${resource}: `}${message.split("\n")[0]}`;
     }
     if (diagnostic.severity.startsWith("info") && resource === undefined) {
       return message;
@@ -103,6 +101,11 @@ export function formatFailures(failures: readonly Failure[]): string {
       return `${resource === undefined ? "Error" : `Error in ${resource}`}:\n  ${indented}\n  next: ${next}`;
     })
     .join("\n\n");
+}
+
+/** URNs in messages say the same as the title, ten times as long. */
+function shortenUrns(message: string): string {
+  return message.replace(/urn:pulumi:[^\s"',]+/g, resourceTitle);
 }
 
 function isStack(urn: string | undefined): boolean {

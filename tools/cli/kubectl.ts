@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { CommandError, ExitCode } from "./commandError";
@@ -8,6 +8,7 @@ import { readOutputs } from "./outputs";
 import { loadBundle } from "./partners";
 import { openStack } from "./prepare";
 import { DEFAULT_STACK } from "./project";
+import { makeRunFolder } from "./state";
 
 /** `npm run kubectl -- ...`: the bundle's kubectl with the environment's admin credentials. */
 export function createKubectlCommand(): Command {
@@ -52,7 +53,7 @@ async function kubectl(args: readonly string[], options: { readonly stack: strin
     );
   }
   const program = findKubectl();
-  const folder = mkdtempSync(join(access.paths.runs, "kubectl-"));
+  const folder = makeRunFolder(access.paths.runs, "kubectl");
   try {
     const path = join(folder, "kubeconfig");
     writeFileSync(path, kubeconfig, { mode: 0o600 });

@@ -3,6 +3,9 @@ import { CommandError, ExitCode } from "./commandError";
 import { withExamples } from "./examples";
 import { type Leftover, loadPreflight } from "./partners";
 
+/** Longest detail shown: enough to know a process by its command line. */
+const MAX_DETAIL_LENGTH = 100;
+
 /** `npm run leftovers`: what local environments have on this host; after `destroy` an empty list is the only pass. */
 export function createLeftoversCommand(): Command {
   const command = new Command("leftovers")
@@ -29,7 +32,7 @@ async function leftovers(stack: string | undefined): Promise<void> {
 export function renderLeftovers(found: readonly Leftover[]): string {
   const width = Math.max(0, ...found.map(({ kind }) => kind.length));
   const lines = found.map(({ kind, name, detail }) =>
-    `  ${kind.padEnd(width)}  ${name}  ${detail}`.trimEnd(),
+    `  ${kind.padEnd(width)}  ${name}  ${detail.slice(0, MAX_DETAIL_LENGTH)}`.trimEnd(),
   );
   return found.length === 0
     ? "No leftovers: no process, mount, bridge, namespace, cgroup or file."

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { PROJECT_NAME } from "./project";
+import { isRunning } from "./state";
 
 /** A lock the engine left on a stack: `.pulumi/locks/organization/<project>/<stack>/<uuid>.json`. */
 export interface StackLock {
@@ -94,10 +95,5 @@ function isEngine(pid: number): boolean {
       return false;
     }
   }
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
+  return isRunning(pid);
 }

@@ -5,6 +5,7 @@ import { createBundleCommand } from "./bundle";
 import { CommandError, ExitCode } from "./commandError";
 import { createDestroyCommand } from "./destroy";
 import { createDoctorCommand } from "./doctor";
+import { nextStep } from "./failures";
 import { createKubectlCommand, normalizeKubectl } from "./kubectl";
 import { createLeftoversCommand } from "./leftovers";
 import { createOutputsCommand } from "./outputs";
@@ -68,8 +69,10 @@ function report(error: unknown): number {
     process.stderr.write(error.message === "" ? "" : `${error.message}\n`);
     return error.exitCode;
   }
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.stderr.write(`${text}\n`);
+  const debug = process.env["GOURMETGRAM_DEBUG"] === "1";
+  const text = error instanceof Error ? error.message : String(error);
+  const stack = debug && error instanceof Error ? `\n${error.stack}` : "";
+  process.stderr.write(`Error:\n  ${text.replace(/\n/g, "\n  ")}\n  next: ${nextStep(text)}${stack}\n`);
   return ExitCode.failed;
 }
 

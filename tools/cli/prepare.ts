@@ -15,6 +15,7 @@ import {
   backendVariables,
   ensureState,
   isOwnBackend,
+  isRunning,
   type StatePaths,
   statePaths,
   writeAtomically,
@@ -211,7 +212,7 @@ async function endOrphan(access: StackAccess, print: Print): Promise<void> {
   const lock = findLocks(access.paths.root, access.stack).find(
     (candidate) => candidate.owner?.pid === note?.engine && lockState(candidate) === "live",
   );
-  if (note === undefined || lock === undefined || isAlive(note.command)) {
+  if (note === undefined || lock === undefined || isRunning(note.command)) {
     return;
   }
   print(
@@ -239,10 +240,6 @@ function readRunNote(path: string): { readonly command: number; readonly engine:
   } catch {
     return undefined;
   }
-}
-
-function isAlive(pid: number): boolean {
-  return existsSync("/proc/self") ? existsSync(`/proc/${pid}`) : false;
 }
 
 function firstExisting(path: string): string {

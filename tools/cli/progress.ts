@@ -11,6 +11,9 @@ const REPEAT_SECONDS = 15;
 /** Status messages of one step are shown at most this often. */
 const STATUS_SECONDS = 1;
 
+/** Longest status shown in a line. */
+const MAX_STATUS_LENGTH = 160;
+
 /** Words for the engine's operations: while they run, and when they are done. Others are not worth a line. */
 const OPERATIONS: Readonly<Record<string, readonly [string, string]>> = {
   create: ["creating", "created"],
@@ -213,10 +216,14 @@ export function resourceTitle(urn: string): string {
   return `${type} ${name.join("::")}`.trim();
 }
 
-/** The last line of a status that says something, without colours. */
+/** The last line of a status that says something, without colours and without the `> ` of a remote script. */
 export function lastLine(message: string): string {
   const lines = plainText(message).split("\n");
-  return (lines.filter((line) => line.trim() !== "").at(-1) ?? "").trim().slice(0, 160);
+  const last = lines.filter((line) => line.trim() !== "").at(-1) ?? "";
+  return last
+    .replace(/^[\s>]+/, "")
+    .trimEnd()
+    .slice(0, MAX_STATUS_LENGTH);
 }
 
 /** Text without the engine's colour directives and terminal codes. */

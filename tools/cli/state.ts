@@ -1,5 +1,15 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
 import { PROJECT_NAME, PROJECT_ROOT } from "./project";
@@ -40,9 +50,37 @@ export function ensureState(paths: StatePaths, environment: NodeJS.ProcessEnv = 
   if (!bringsPassphrase(environment) && !existsSync(paths.passphrase)) {
     writeAtomically(paths.passphrase, randomBytes(32).toString("base64url"));
   }
+  removeAbandonedRuns(paths);
   const project = join(paths.settings, "Pulumi.yaml");
   if (!existsSync(project)) {
     writeAtomically(project, stringify({ name: PROJECT_NAME, runtime: "nodejs" }));
+  }
+}
+
+/**
+ * A folder for files of this command that must not outlive it: event logs, a kubeconfig. Readable by the owner only.
+ * The caller removes it; should the command be killed first, the next one does.
+ */
+export function makeRunFolder(runs: string, purpose: string): string {
+  return mkdtempSync(join(runs, `${purpose}-${process.pid}-`));
+}
+
+function removeAbandonedRuns(paths: StatePaths): void {
+  for (const name of readdirSync(paths.runs)) {
+    const pid = /^[a-z]+-(\d+)-/.exec(name)?.[1];
+    if (pid !== undefined && !isRunning(Number(pid))) {
+      rmSync(join(paths.runs, name), { recursive: true, force: true });
+    }
+  }
+}
+
+/** True when a process with this id exists on this host, whosever it is. */
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 
