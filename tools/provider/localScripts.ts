@@ -47,9 +47,12 @@ export async function runScript(
   child.stdin.on("error", () => undefined).end(stdin);
   const status = await new Promise<number | string>((done, fail) => {
     child.on("error", fail);
-    child.on("exit", (code, signal) => done(code ?? signal ?? "unknown"));
+    // "close", not "exit": the last lines are read by then. What the script leaves running holds none of its streams.
+    child.on("close", (code, signal) => done(code ?? signal ?? "unknown"));
   });
   if (status !== 0) {
-    throw new Error(said.trim() || `${script} ${verb} ended with ${status} and said nothing.`);
+    throw new Error(
+      said.trim().replace(/^error: /gm, "") || `${script} ${verb} ended with ${status} and said nothing.`,
+    );
   }
 }
