@@ -187,13 +187,17 @@ describe("locks of the engine", () => {
 
   it("are named with their owner and the remedy", () => {
     const path = "/x/lock.json";
-    expect(describeLock({ path, owner: owner(100) }, "local", host)).toBe(
-      'Another run works on the environment "local" now: process 100 of ada, since 2026-01-01T00:00:00Z. Next: wait for it, or stop it with: kill -INT 100',
-    );
-    expect(describeLock({ path, owner: owner(7, "elsewhere") }, "local", host)).toBe(
-      'The environment "local" is locked by ada on host elsewhere (process 7, since 2026-01-01T00:00:00Z). Whether that run still works cannot be known from here. Next: make sure it has ended, then remove /x/lock.json',
-    );
-    expect(describeLock({ path }, "local", host)).toContain("which cannot be read");
+    expect(describeLock({ path, owner: owner(100) }, "local", host)).toEqual({
+      found:
+        'Another run works on the environment "local" now: process 100 of ada, since 2026-01-01T00:00:00Z.',
+      next: "wait for it, or stop it with: kill -INT 100",
+    });
+    expect(describeLock({ path, owner: owner(7, "elsewhere") }, "local", host)).toEqual({
+      found:
+        'The environment "local" is locked by ada on host elsewhere (process 7, since 2026-01-01T00:00:00Z). Whether that run still works cannot be known from here.',
+      next: "make sure it has ended, then remove /x/lock.json",
+    });
+    expect(describeLock({ path }, "local", host).found).toContain("which cannot be read");
   });
 
   it("of other environments are none of ours", () => {

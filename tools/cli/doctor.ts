@@ -178,14 +178,12 @@ function lockFindings(stack: string): Finding[] {
   if (locks.length === 0) {
     return [{ check: "locks", result: "pass", found: "none" }];
   }
-  return locks.map((lock) => {
-    const stale = lockState(lock) === "stale";
-    return {
-      check: "locks",
-      result: stale ? "wait" : "fail",
-      found: stale ? `of a run that was killed (process ${lock.owner?.pid})` : describeLock(lock, stack),
-      next: stale ? "the next command removes it" : "as above",
-    };
+  return locks.map((lock): Finding => {
+    if (lockState(lock) === "stale") {
+      const found = `of a run that was killed (process ${lock.owner?.pid})`;
+      return { check: "locks", result: "wait", found, next: "the next command removes it" };
+    }
+    return { check: "locks", result: "fail", ...describeLock(lock, stack) };
   });
 }
 

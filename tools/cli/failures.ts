@@ -11,10 +11,8 @@ export interface Failure {
 
 /** Errors that say nothing of their own: the engine adds them to every failed run. */
 const EMPTY_MESSAGES = [
-  /^update failed$/,
-  /^preview failed$/,
+  /^(?:update|preview|destroy|refresh) (?:failed|cancell?ed)$/,
   /^resource .* has a problem$/,
-  /^destroy failed$/,
 ];
 
 /** What an error means and what helps against it; the first that matches is taken. */

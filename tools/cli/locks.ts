@@ -60,16 +60,29 @@ export function clearStaleLocks(locks: readonly StackLock[], host: HostView = TH
     });
 }
 
-/** What to tell about a lock that stays. */
-export function describeLock(lock: StackLock, stack: string, host: HostView = THIS_HOST): string {
+/** What to tell about a lock that stays: what it is, and what to do. */
+export function describeLock(
+  lock: StackLock,
+  stack: string,
+  host: HostView = THIS_HOST,
+): { readonly found: string; readonly next: string } {
   const owner = lock.owner;
   if (owner === undefined) {
-    return `The environment "${stack}" is locked by ${lock.path}, which cannot be read. Next: if no other run works on it, remove that file.`;
+    return {
+      found: `The environment "${stack}" is locked by ${lock.path}, which cannot be read.`,
+      next: "if no other run works on it, remove that file",
+    };
   }
   if (lockState(lock, host) === "live") {
-    return `Another run works on the environment "${stack}" now: process ${owner.pid} of ${owner.username}, since ${owner.timestamp}. Next: wait for it, or stop it with: kill -INT ${owner.pid}`;
+    return {
+      found: `Another run works on the environment "${stack}" now: process ${owner.pid} of ${owner.username}, since ${owner.timestamp}.`,
+      next: `wait for it, or stop it with: kill -INT ${owner.pid}`,
+    };
   }
-  return `The environment "${stack}" is locked by ${owner.username} on host ${owner.hostname} (process ${owner.pid}, since ${owner.timestamp}). Whether that run still works cannot be known from here. Next: make sure it has ended, then remove ${lock.path}`;
+  return {
+    found: `The environment "${stack}" is locked by ${owner.username} on host ${owner.hostname} (process ${owner.pid}, since ${owner.timestamp}). Whether that run still works cannot be known from here.`,
+    next: `make sure it has ended, then remove ${lock.path}`,
+  };
 }
 
 function readLock(path: string): StackLock {

@@ -21,6 +21,18 @@ export interface GraphRun {
   readonly onEvent?: (event: EngineEvent) => void;
 }
 
+/** What goes on while no step runs: the program is starting or thinking. */
+const WITHOUT_STEPS: Readonly<Record<Operation, string>> = {
+  up: "running the program",
+  preview: "working out what would change",
+  refresh: "starting to look at what is there",
+  destroy: "working out in which order to remove",
+};
+
+/** Silence longer than this is explained, then again after `REPEAT_SECONDS`. */
+const QUIET_SECONDS = 2;
+const REPEAT_SECONDS = 10;
+
 /** How a run ended well. */
 export interface GraphRunResult {
   readonly seconds: number;
@@ -46,6 +58,7 @@ export async function runGraph(
   const failures = new FailureCollector();
   const show = (line: string | undefined) => line !== undefined && print(line);
   const note = runNotePath(access);
+  let quietSince = 0;
   if (access.offlineNotice !== undefined && run.operation !== "preview") {
     print(access.offlineNotice);
   }
@@ -58,7 +71,16 @@ export async function runGraph(
       show(progress.take(event, now()));
       show(failures.take(event));
     },
-    onTick: () => progress.tick(now()).forEach(print),
+    onTick: () => {
+      const lines = progress.tick(now());
+      lines.forEach(print);
+      if (lines.length > 0 || progress.hasSteps) {
+        quietSince = now();
+      } else if (now() - quietSince >= QUIET_SECONDS) {
+        quietSince = now() + REPEAT_SECONDS;
+        print(`${clock(now())} ${WITHOUT_STEPS[run.operation]} (${progress.summary(now())})`);
+      }
+    },
     onInterrupt: (count) =>
       print(
         count === 1

@@ -194,7 +194,8 @@ async function unlock(access: StackAccess, print: Print): Promise<void> {
   clearStaleLocks(findLocks(paths.root, stack)).forEach(print);
   const [lock] = findLocks(paths.root, stack);
   if (lock !== undefined) {
-    throw new CommandError(describeLock(lock, stack), ExitCode.refused);
+    const { found, next } = describeLock(lock, stack);
+    throw new CommandError(`${found}\n  next: ${next}`, ExitCode.refused);
   }
 }
 

@@ -120,6 +120,11 @@ export class Progress {
     return { seconds: Math.round(now), finished: { ...this.finishedAt } };
   }
 
+  /** True while a step runs that has a line of its own, sooner or later. */
+  get hasSteps(): boolean {
+    return [...this.running.values()].some(({ op }) => OPERATIONS[op] !== undefined);
+  }
+
   /** Steps finished that were more than looking: creates, updates, deletes. */
   get changes(): number {
     return this.changed;
