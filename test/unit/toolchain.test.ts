@@ -154,6 +154,18 @@ describe("the second time", () => {
     expect(fake.built.slice(3)).toEqual(["./pulumi-resource-toy"]);
   });
 
+  it("removes what nobody used for two weeks, and only its own", async () => {
+    await start();
+    const names = ["pulumi-0.9.0-0123456789ab", "someone-elses-1.0.0-0123456789ab"];
+    const [old, foreign] = names.map((name) => join(fake.settings.paths.store, name)) as [string, string];
+    for (const folder of [old, foreign]) {
+      mkdirSync(folder, { recursive: true });
+      utimesSync(folder, 1, 1);
+    }
+    await ensure();
+    expect([existsSync(old), existsSync(foreign)]).toEqual([false, true]);
+  });
+
   it("does not care about tests of the plugin", async () => {
     await start();
     await ensure();

@@ -2,6 +2,7 @@ import { copyFile, link, mkdir } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import { contentKey } from "../cache/paths";
 import { buildFolder, verifyFolder } from "../cache/store";
+import { touchFolder } from "./prune";
 import { type ResolvedPart, userHome } from "./resolve";
 import type { Toolchain, ToolchainSettings } from "./types";
 
@@ -24,6 +25,8 @@ export async function assembleToolchain(
   const offline = resolved.filter(({ origin }) => origin === "built").flatMap(({ part }) => part.standIns);
   const folder = join(settings.paths.toolchain, contentKey(resolved.map(({ files }) => files)));
   if ((await verifyFolder(folder)).length > 0) await layOut(folder, resolved);
+  // The engine's folder and all it is linked from stay as long as they are used.
+  await Promise.all([folder, ...new Set(resolved.flatMap(storeFolders))].map(touchFolder));
 
   const bin = join(folder, "bin");
   return {
@@ -41,6 +44,10 @@ export async function assembleToolchain(
     offline,
     notice: offline.length > 0 ? noticeOf(offline) : undefined,
   };
+}
+
+function storeFolders({ origin, files }: ResolvedPart): string[] {
+  return origin === "user" ? [] : files.map(dirname);
 }
 
 async function layOut(folder: string, resolved: readonly ResolvedPart[]): Promise<void> {

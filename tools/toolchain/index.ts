@@ -4,6 +4,7 @@ import { acquirePart } from "./acquire";
 import { assembleToolchain } from "./assemble";
 import { estimateMissing, estimateSteps } from "./estimate";
 import { StepTimer } from "./progress";
+import { pruneToolchains } from "./prune";
 import { findPart, type ResolvedPart } from "./resolve";
 import { defaultSettings } from "./settings";
 import type { Part, Report, Toolchain, ToolchainPlan, ToolchainSettings } from "./types";
@@ -51,6 +52,7 @@ async function acquireMissing(settings: ToolchainSettings, report: Report): Prom
     );
   }
   await settings.finish?.();
+  await pruneToolchains(settings);
   return resolved;
 }
 
