@@ -44,3 +44,13 @@ export function countResources(exported: ExportedDeployment): number {
     (resource) => resource.custom === true && !resource.type.startsWith("pulumi:"),
   ).length;
 }
+
+/** URN of each node's machine, by node name. */
+export function machineUrns(exported: ExportedDeployment): Readonly<Record<string, string>> {
+  const machines = (exported.deployment.resources ?? []).filter(
+    ({ type }) => type === "gourmetgram:local:Machine",
+  );
+  return Object.fromEntries(
+    machines.map(({ urn }) => [(urn.split("::").at(-1) ?? "").replace(/^machines-/, ""), urn]),
+  );
+}

@@ -8,7 +8,7 @@ import { CommandError, ExitCode } from "./commandError";
 import { type Engine, runEngine } from "./engine";
 import { clearStaleLocks, describeLock, findLocks, lockState } from "./locks";
 import { type BuildPlan, loadBundle, loadPreflight, loadToolchain } from "./partners";
-import { countResources, type ExportedDeployment, withoutPendingOperations } from "./pending";
+import { countResources, type ExportedDeployment, machineUrns, withoutPendingOperations } from "./pending";
 import { seconds } from "./progress";
 import { parseSettings, readSettingsFile, type SettingsFile } from "./settings";
 import {
@@ -109,6 +109,8 @@ export async function announceBuild(what: string, plan: BuildPlan, print: Print)
 export interface OpenState {
   /** Resources in the state, components not counted. */
   readonly resources: number;
+  /** URN of each node's machine, by node name. */
+  readonly machines: Readonly<Record<string, string>>;
 }
 
 /**
@@ -132,7 +134,7 @@ export async function openState(
       return undefined;
     }
     await createStack(access);
-    return { resources: 0 };
+    return { resources: 0, machines: {} };
   }
   const cleaned = withoutPendingOperations(exported);
   if (cleaned !== undefined) {
@@ -141,7 +143,7 @@ export async function openState(
       `An earlier run was killed in the middle of: ${cleaned.dropped.join(", ")}. They will be taken up again.`,
     );
   }
-  return { resources: countResources(exported) };
+  return { resources: countResources(exported), machines: machineUrns(exported) };
 }
 
 /** Arguments that name the stack and its settings, for operations that run the program. */
