@@ -1,5 +1,6 @@
 import { copyFile, link, mkdir } from "node:fs/promises";
-import { delimiter, dirname, join } from "node:path";
+import { basename, delimiter, dirname, join } from "node:path";
+import { withLock } from "../cache/lock";
 import { contentKey } from "../cache/paths";
 import { buildFolder, verifyFolder } from "../cache/store";
 import { touchFolder } from "./prune";
@@ -24,7 +25,12 @@ export async function assembleToolchain(
 
   const offline = resolved.filter(({ origin }) => origin === "built").flatMap(({ part }) => part.standIns);
   const folder = join(settings.paths.toolchain, contentKey(resolved.map(({ files }) => files)));
-  if ((await verifyFolder(folder)).length > 0) await layOut(folder, resolved);
+  if (!(await isFinished(folder))) {
+    const lock = join(settings.paths.locks, `${basename(folder)}.lock`);
+    await withLock(lock, async () => {
+      if (!(await isFinished(folder))) await layOut(folder, resolved);
+    });
+  }
   // The engine's folder and all it is linked from stay as long as they are used.
   await Promise.all([folder, ...new Set(resolved.flatMap(storeFolders))].map(touchFolder));
 
@@ -44,6 +50,10 @@ export async function assembleToolchain(
     offline,
     notice: offline.length > 0 ? noticeOf(offline) : undefined,
   };
+}
+
+async function isFinished(folder: string): Promise<boolean> {
+  return (await verifyFolder(folder)).length === 0;
 }
 
 function storeFolders({ origin, files }: ResolvedPart): string[] {
