@@ -1,11 +1,10 @@
 export {
   type Bundle,
   type BundleOptions,
-  type BundlePlan,
   ensureArtifact,
   ensureBundle,
   locateBundle,
-  planBundle,
   verifyBundle,
 } from "./bundle";
+export { type BundlePlan, planBundle } from "./plan";
 export { formatEvent, formatSeconds, type ProgressEvent, type Report } from "./progress";

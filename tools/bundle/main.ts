@@ -1,5 +1,6 @@
 import { cachePaths } from "../cache/paths";
-import { ensureArtifact, ensureBundle, planBundle, verifyBundle } from "./bundle";
+import { ensureArtifact, ensureBundle, verifyBundle } from "./bundle";
+import { planBundle } from "./plan";
 import { formatEvent, formatSeconds } from "./progress";
 import { pruneOld } from "./prune";
 
