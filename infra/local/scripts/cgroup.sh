@@ -134,6 +134,14 @@ cgroup_pids() {
   done <"$1" | sort -un | grep -vx 0 || true
 }
 
+# cgroup_empty PLAN_FILE: what a machine made below its root does not survive its reboot.
+cgroup_empty() {
+  local folder
+  while read -r _ folder; do
+    find "$folder/root" -mindepth 1 -depth -type d -exec rmdir {} \; 2>/dev/null || true
+  done <"$1"
+}
+
 # cgroup_remove PLAN_FILE: folders go bottom up; the kernel may need a moment after the last process.
 cgroup_remove() {
   local folder tries

@@ -25,7 +25,7 @@ local-path:/opt/local-path-provisioner log:/var/log"
 # Units that would reach for the host's devices or clocks, wait for a terminal, or run on a timer nobody wants here.
 readonly MASKED="systemd-udevd.service systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udev-trigger.service \
 systemd-udev-settle.service systemd-timesyncd.service systemd-networkd.service systemd-resolved.service \
-systemd-logind.service systemd-firstboot.service systemd-hwdb-update.service systemd-modules-load.service \
+systemd-logind.service dbus-org.freedesktop.login1.service systemd-firstboot.service systemd-hwdb-update.service systemd-modules-load.service \
 systemd-remount-fs.service systemd-journal-catalog-update.service systemd-update-utmp.service systemd-pcrphase.service \
 systemd-pcrphase-sysinit.service modprobe@.service kmod-static-nodes.service systemd-machine-id-commit.service \
 console-getty.service getty.target getty@.service serial-getty@.service container-getty@.service \
@@ -198,39 +198,63 @@ clear_folder() {
 }
 
 start() {
-  local launcher init
+  local runner
   if running; then return 0; fi
   stop_now
   load
   [[ -d $image/rootfs && -d $bundles ]] || fail "the image $image or the bundles $bundles of $name are gone: run 'npm run bundle'"
   mkdir -p "$run"
   (cd / && lock_environment && ensure_bridge "$bridge" "$gateway" "$prefix" "$alias")
-
   cgroup_plan "$cgroup" | write_file "$run/cgroups" 644
   cgroup_make "$run/cgroups" "$memory"
-  rm -f "$run/go" "$run/init.pid" "$run/init.start"
-  mkfifo -m 600 "$run/go"
 
   # Detached from this shell, its terminal, its lock and its working folder: the machine outlives who starts it.
   (
-    cgroup_enter "$run/cgroups" "$BASHPID" root
+    cgroup_enter "$run/cgroups" "$BASHPID" launcher
     cd /
-    exec env -i PATH="$PATH" LC_ALL=C dir="$dir" name="$name" address="$address" prefix="$prefix" gateway="$gateway" \
-      image="$image" bundles="$bundles" disks="$DISKS" cgroups="$(cut -d' ' -f1 "$run/cgroups" | tr '\n' ' ')" \
-      setsid unshare --mount --uts --ipc --net --pid --cgroup --fork --kill-child --propagation private \
-      "$scripts/enter.sh" </dev/null >"$dir/console.log" 2>&1 9>&-
+    exec env -i PATH="$PATH" LC_ALL=C GG_MACHINE_DIR="$dir" setsid "$scripts/machine.sh" run \
+      </dev/null >"$dir/console.log" 2>&1 9>&-
   ) &
-  launcher=$!
-  wait_for 10 test -e "$run/init.pid" || machine_failed "did not enter its namespaces"
-  init=$(cat "$run/init.pid")
-  cgroup_enter "$run/cgroups" "$launcher" launcher
-  if [[ -e /sys/class/net/$veth ]]; then ip link delete dev "$veth"; fi
-  ip link add name "$veth" type veth peer name eth0 address "$(hardware_address)" netns "$init"
-  ip link set dev "$veth" master "$bridge" up
-  start_time "$init" | write_file "$run/init.start" 644
-  printf 'go\n' >"$run/go"
-  # 60 s: a boot takes two to five; ten machines on two cores take longer.
-  wait_for 60 answers "$launcher" || machine_failed "does not answer SSH at $address"
+  runner=$!
+  # 60 s: a boot takes two; ten machines on two busy cores take longer.
+  wait_for 60 answers "$runner" || machine_failed "does not answer SSH at $address"
+}
+
+# The process outside the namespaces: starts the machine, and starts it again whenever it reboots itself.
+run_machine() {
+  local launcher init status
+  load
+  while :; do
+    rm -f "$run/go" "$run/init.pid" "$run/init.start"
+    mkfifo -m 600 "$run/go"
+    (
+      cgroup_enter "$run/cgroups" "$BASHPID" root
+      exec env -i PATH="$PATH" LC_ALL=C dir="$dir" name="$name" address="$address" prefix="$prefix" gateway="$gateway" \
+        image="$image" bundles="$bundles" disks="$DISKS" cgroups="$(cut -d' ' -f1 "$run/cgroups" | tr '\n' ' ')" \
+        unshare --mount --uts --ipc --net --pid --cgroup --fork --kill-child --propagation private "$scripts/enter.sh"
+    ) &
+    launcher=$!
+    wait_for 10 test -e "$run/init.pid" || fail "$name did not enter its namespaces"
+    init=$(cat "$run/init.pid")
+    cgroup_enter "$run/cgroups" "$launcher" launcher
+    if [[ -e /sys/class/net/$veth ]]; then ip link delete dev "$veth"; fi
+    ip link add name "$veth" type veth peer name eth0 address "$(hardware_address)" netns "$init"
+    ip link set dev "$veth" master "$bridge" up
+    start_time "$init" | write_file "$run/init.start" 644
+    printf 'go\n' >"$run/go"
+
+    status=0
+    # The shell itself would report the signal.
+    { wait "$launcher" || status=$?; } 2>/dev/null
+    # The kernel ends a PID namespace whose first process reboots with SIGHUP, one that halts with SIGINT.
+    if ((status != 128 + 1)); then
+      say "$name ended with status $status"
+      break
+    fi
+    say "$name reboots"
+    cgroup_empty "$run/cgroups"
+  done
+  rm -f "$run/init.pid" "$run/init.start"
 }
 
 lock_environment() {
@@ -251,7 +275,7 @@ wait_for() {
   done
 }
 
-# answers LAUNCHER: the SSH server sends its banner. The attempt is given a second: a packet to a machine that is not there yet is
+# answers RUNNER: the SSH server sends its banner. The attempt is given a second: a packet to a machine that is not there yet is
 # repeated by the kernel for a minute.
 answers() {
   kill -0 "$1" 2>/dev/null || return 2
@@ -386,6 +410,7 @@ case ${1:-} in
     ;;
   update) update ;;
   delete) delete ;;
+  run) run_machine ;;
   log) load && log_lines "${2:-40}" ;;
   *) fail "usage: machine.sh create|start|stop|restart|update|delete|log [LINES]" ;;
 esac
