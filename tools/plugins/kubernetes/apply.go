@@ -220,6 +220,9 @@ func send(
 	if err != nil {
 		return nil, err
 	}
+	if !preview {
+		ctx = context.WithValue(ctx, reporterKey{}, w.report)
+	}
 	options := metav1.PatchOptions{FieldManager: w.manager, Force: &force}
 	if preview {
 		options.DryRun = []string{metav1.DryRunAll}

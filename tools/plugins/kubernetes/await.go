@@ -21,6 +21,9 @@ import (
 // readyTimeout is how long an object may take to become ready unless the resource or its kind says otherwise.
 const readyTimeout = 10 * time.Minute
 
+// lookInterval is the time between two looks at an object that cannot be watched.
+const lookInterval = 5 * time.Second
+
 // observeTimeout is how long a refresh waits for a controller to see the latest spec.
 const observeTimeout = 3 * time.Second
 
@@ -93,6 +96,9 @@ func (p *provider) awaitReady(a awaited) (*unstructured.Unstructured, error) {
 	if rule == nil {
 		return a.object, nil
 	}
+	if rule.related == nil && rule.decide(view{object: a.object, before: a.before}).done {
+		return a.object, nil // as the server answered: nothing to watch
+	}
 	otherwise := rule.timeout
 	if otherwise == 0 {
 		otherwise = readyTimeout
@@ -116,19 +122,22 @@ func (p *provider) awaitKind(ctx context.Context, a awaited, rule *kind) (*unstr
 
 	latest, last := a.object, outcome{}
 	lastChange := time.Now()
-	var tick <-chan time.Time
+	interval := lookInterval
 	if rule.settles > 0 {
-		ticker := time.NewTicker(time.Second)
-		defer ticker.Stop()
-		tick = ticker.C
+		interval = time.Second
 	}
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	looked := false
 	for {
-		if watched.synced(0) {
-			now := watched.named(0, a.object.GetName())
-			if now == nil || now.GetUID() != a.object.GetUID() {
-				return latest, &awaitError{message: fmt.Sprintf("%s was deleted while waiting for it", describe(latest))}
+		if watched.synced(0) || looked {
+			if watched.synced(0) {
+				now := watched.named(0, a.object.GetName())
+				if now == nil || now.GetUID() != a.object.GetUID() {
+					return latest, &awaitError{message: fmt.Sprintf("%s was deleted while waiting for it", describe(latest))}
+				}
+				latest = now
 			}
-			latest = now
 			last = rule.decide(view{
 				object: latest, before: a.before, related: watched.lists(1), quiet: time.Since(lastChange),
 			})
@@ -149,7 +158,13 @@ func (p *provider) awaitKind(ctx context.Context, a awaited, rule *kind) (*unstr
 		select {
 		case <-watched.changed:
 			lastChange = time.Now()
-		case <-tick:
+		case <-ticker.C:
+			// Where watching is not allowed, looking now and then must do.
+			if !watched.synced(0) {
+				if now := p.look(ctx, latest); now != nil {
+					latest, looked = now, true
+				}
+			}
 		case <-ctx.Done():
 			message := fmt.Sprintf("'%s' timed out waiting to be Ready", latest.GetName())
 			if p.ctx.Err() != nil {
@@ -158,6 +173,19 @@ func (p *provider) awaitKind(ctx context.Context, a awaited, rule *kind) (*unstr
 			return latest, p.explain(a, latest, watched, last, message)
 		}
 	}
+}
+
+// look gets an object's present state, nil when that fails.
+func (p *provider) look(ctx context.Context, o *unstructured.Unstructured) *unstructured.Unstructured {
+	client, err := p.cluster.client(o)
+	if err != nil {
+		return nil
+	}
+	now, err := client.Get(ctx, o.GetName(), metav1.GetOptions{})
+	if err != nil {
+		return nil
+	}
+	return now
 }
 
 // checkReady looks once whether an object is ready, for refresh. Kinds without such a look are.
@@ -206,12 +234,8 @@ func (p *provider) awaitObserved(o *unstructured.Unstructured) *unstructured.Uns
 			return o
 		case <-time.After(100 * time.Millisecond):
 		}
-		client, err := p.cluster.client(o)
-		if err != nil {
-			return o
-		}
-		now, err := client.Get(p.ctx, o.GetName(), metav1.GetOptions{})
-		if err != nil {
+		now := p.look(p.ctx, o)
+		if now == nil {
 			return o
 		}
 		o = now
@@ -306,7 +330,7 @@ func (p *provider) follow(ctx context.Context, sources []source) *followed {
 		running.Wait()
 	}
 	for _, s := range sources {
-		informer := dynamicinformer.NewFilteredDynamicInformer(p.cluster.dynamic, s.resource, s.namespace, 0,
+		informer := dynamicinformer.NewFilteredDynamicInformer(p.cluster.watches, s.resource, s.namespace, 0,
 			cache.Indexers{}, func(options *metav1.ListOptions) {
 				options.LabelSelector, options.FieldSelector = s.labels, s.fields
 			}).Informer()

@@ -111,6 +111,9 @@ func decideDeployment(v view) outcome {
 	progressing := conditionOf(o, "Progressing")
 	first := o.GetAnnotations()[revision] == "1"
 	rolledOut := first || progressing.kind == "" || progressing.reason == "NewReplicaSetAvailable"
+	if paused, _ := lookup(o.Object, "spec", "paused"); paused == true {
+		return outcome{done: true} // by its own spec nothing will happen
+	}
 	isReady := current != nil && ready >= wanted && available.status == "True" && rolledOut
 	unbound := unboundClaims(o, v.at(2))
 	if isReady && len(unbound) == 0 {
@@ -215,8 +218,15 @@ func decideStatefulSet(v view) outcome {
 	return result
 }
 
-// decideDaemonSet leaves the numbers to kstatus: all scheduled, updated, available, ready.
+// decideDaemonSet leaves the numbers to kstatus: all scheduled, updated, available, ready. Where pods are only replaced
+// when somebody deletes them, being ready is enough.
 func decideDaemonSet(v view) outcome {
+	o := v.object
+	if lookupString(o, "spec", "updateStrategy", "type") == "OnDelete" && isObserved(o) &&
+		lookupInt(o, 0, "status", "numberReady") >= lookupInt(o, -1, "status", "desiredNumberScheduled") &&
+		lookupInt(o, -1, "status", "desiredNumberScheduled") >= 0 {
+		return outcome{done: true}
+	}
 	result := generic(v.object)
 	if !result.done {
 		result.addPods(v.at(0), v.object)

@@ -26,6 +26,8 @@ const (
 	// probeMemory is for how long a failed probe answers for its followers, so that a hundred resources of a cluster
 	// that is gone do not each wait for their own.
 	probeMemory = 20 * time.Second
+	// reachPatience is how long a change waits for an API server that does not answer.
+	reachPatience = 15 * time.Second
 	// rediscoverInterval is the least time between two fresh looks at which kinds the server knows.
 	rediscoverInterval = time.Second
 )
@@ -35,6 +37,7 @@ type cluster struct {
 	broken    error // why there is no way to reach it, such as a kubeconfig that cannot be read
 	server    string
 	dynamic   dynamic.Interface
+	watches   dynamic.Interface // not limited: a wait holds a few watches, and many wait at once
 	core      corev1.CoreV1Interface
 	discovery discovery.CachedDiscoveryInterface
 	mapper    *restmapper.DeferredDiscoveryRESTMapper
@@ -74,6 +77,11 @@ func newCluster(config *rest.Config) (*cluster, error) {
 		return nil, err
 	}
 	if c.dynamic, err = dynamic.NewForConfigAndClient(config, httpClient); err != nil {
+		return nil, err
+	}
+	unlimited := rest.CopyConfig(config)
+	unlimited.QPS = -1
+	if c.watches, err = dynamic.NewForConfigAndClient(unlimited, httpClient); err != nil {
 		return nil, err
 	}
 	core, err := corev1.NewForConfigAndClient(config, httpClient)
@@ -120,6 +128,29 @@ func (c *cluster) reach(ctx context.Context) error {
 	}
 	c.failedAt = time.Now()
 	return c.failure
+}
+
+// reachPatiently is reach for what changes the cluster: an API server that is just restarting gets reachPatience.
+func (c *cluster) reachPatiently(ctx context.Context, report *reporter) error {
+	deadline := time.Now().Add(reachPatience)
+	for {
+		err := c.reach(ctx)
+		if err == nil || !isUnreachable(err) || c.broken != nil || time.Now().After(deadline) {
+			return err
+		}
+		report.status("Waiting for the API server: %v", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+		c.mu.Lock()
+		// One of the waiting ones asks again, for all of them.
+		if time.Since(c.failedAt) >= time.Second {
+			c.failure = nil
+		}
+		c.mu.Unlock()
+	}
 }
 
 // mapping finds the resource that serves a kind. A kind nobody knows is looked up afresh once.

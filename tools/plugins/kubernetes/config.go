@@ -158,8 +158,24 @@ func clientConfig(vars map[string]string) (*rest.Config, string, error) {
 		return nil, namespace, err
 	}
 	config.UserAgent = "pulumi-kubernetes/" + version
-	config.WarningHandler = rest.NoWarnings{}
+	config.WarningHandlerWithContext = warnings{deprecations: !switchOf(vars, "suppressDeprecationWarnings",
+		"PULUMI_K8S_SUPPRESS_DEPRECATION_WARNINGS", false)}
 	return config, namespace, nil
+}
+
+// reporterKey is where a request's context holds the voice of the resource it is about.
+type reporterKey struct{}
+
+// warnings passes on what the API server warns about: pods a namespace's Pod Security level will refuse, versions of
+// kinds that will go. Requests that are not about one resource have nobody to tell.
+type warnings struct{ deprecations bool }
+
+func (w warnings) HandleWarningHeaderWithContext(ctx context.Context, code int, _ string, text string) {
+	report, ok := ctx.Value(reporterKey{}).(*reporter)
+	if !ok || code != 299 || text == "" || !w.deprecations && strings.Contains(text, "deprecated") {
+		return
+	}
+	report.say(warning, "%s", text)
 }
 
 // CheckConfig refuses arguments this plugin cannot honour, and what strict mode forbids.

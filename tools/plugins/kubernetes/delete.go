@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -176,13 +177,23 @@ func (p *provider) awaitGone(
 
 // deletionProgress tells what a deletion waits for.
 func deletionProgress(o *unstructured.Unstructured) string {
-	if finalizers := o.GetFinalizers(); len(finalizers) > 0 {
+	if finalizers := foreignFinalizers(o); len(finalizers) > 0 {
 		return fmt.Sprintf("Waiting for finalizers of %s: %s", describe(o), strings.Join(finalizers, ", "))
+	}
+	if len(o.GetFinalizers()) > 0 && lookupString(o, "kind") != "Namespace" {
+		return fmt.Sprintf("Waiting for what belongs to %s to be deleted", describe(o))
 	}
 	if content := remainingContent(o); content != "" {
 		return fmt.Sprintf("Waiting for %s to be emptied: %s", describe(o), content)
 	}
 	return fmt.Sprintf("Waiting for %s to be deleted", describe(o))
+}
+
+// foreignFinalizers are those that some controller must take away, not the server's own for foreground and orphan deletion.
+func foreignFinalizers(o *unstructured.Unstructured) []string {
+	return slices.DeleteFunc(o.GetFinalizers(), func(f string) bool {
+		return f == metav1.FinalizerDeleteDependents || f == metav1.FinalizerOrphanDependents
+	})
 }
 
 func leftovers(o *unstructured.Unstructured) string {

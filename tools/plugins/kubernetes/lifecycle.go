@@ -47,7 +47,7 @@ func (p *provider) Create(_ context.Context, req *pulumirpc.CreateRequest) (*pul
 		return &pulumirpc.CreateResponse{Properties: out}, err
 	}
 
-	if err := p.cluster.reach(p.ctx); err != nil {
+	if err := p.cluster.reachPatiently(p.ctx, w.report); err != nil {
 		return nil, p.failed(urn, err)
 	}
 	p.fitScope(w.inputs)
@@ -135,11 +135,12 @@ func (p *provider) Update(_ context.Context, req *pulumirpc.UpdateRequest) (*pul
 	if req.GetPreview() && hasUnknown(inputs.Object) {
 		return &pulumirpc.UpdateResponse{Properties: req.GetNews()}, nil
 	}
-	if err := p.cluster.reach(p.ctx); err != nil {
-		if req.GetPreview() {
+	if req.GetPreview() {
+		if err := p.cluster.reach(p.ctx); err != nil {
 			p.warnUnreachable(err)
 			return &pulumirpc.UpdateResponse{Properties: req.GetNews()}, nil
 		}
+	} else if err := p.cluster.reachPatiently(p.ctx, w.report); err != nil {
 		return nil, p.failed(urn, err)
 	}
 	p.fitScope(w.inputs)
