@@ -106,10 +106,7 @@ describe("progress of a run", () => {
 
   it("does not count components, providers and what changes nothing", () => {
     const progress = new Progress();
-    progress.take(
-      { timestamp: 0, resourcePreEvent: { metadata: step("c", "create", { new: { custom: false } }) } },
-      0,
-    );
+    progress.take({ timestamp: 0, resourcePreEvent: { metadata: step("c", "create", { new: {} }) } }, 0);
     progress.take(
       { timestamp: 0, resourcePreEvent: { metadata: { ...step("p"), type: "pulumi:providers:k" } } },
       0,

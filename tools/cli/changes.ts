@@ -1,5 +1,5 @@
 import type { EngineEvent, StepMetadata } from "./events";
-import { resourceTitle } from "./progress";
+import { isCustom, resourceTitle } from "./progress";
 
 /** A resource that would be made, changed, replaced or removed. */
 export interface Change {
@@ -33,7 +33,7 @@ export class ChangeCollector {
     if (metadata === undefined || metadata.type.startsWith("pulumi:")) {
       return;
     }
-    if (metadata.new?.custom ?? metadata.old?.custom ?? true) {
+    if (isCustom(metadata)) {
       this.custom += 1;
     }
     if (metadata.op === "same") {

@@ -30,7 +30,7 @@ export interface StepMetadata {
 }
 
 export interface StepState {
-  /** False or missing for components. */
+  /** Missing for components. */
   readonly custom?: boolean;
 }
 

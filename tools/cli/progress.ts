@@ -240,8 +240,12 @@ function stepKey(metadata: StepMetadata): string {
   return `${metadata.urn} ${metadata.op}`;
 }
 
+/** True for resources with a plugin behind them; components have no `custom` in their events. */
+export function isCustom(metadata: StepMetadata): boolean {
+  return (metadata.new ?? metadata.old)?.custom === true;
+}
+
 /** Components and providers take no time; `replace` only announces the two operations it consists of. */
 function isWorth(metadata: StepMetadata): boolean {
-  const custom = metadata.new?.custom ?? metadata.old?.custom ?? true;
-  return custom && metadata.op !== "replace" && !metadata.type.startsWith("pulumi:");
+  return isCustom(metadata) && metadata.op !== "replace" && !metadata.type.startsWith("pulumi:");
 }

@@ -14,9 +14,10 @@ export function renderSummary(
   run: { readonly changes: number; readonly took: string },
 ): string {
   const argument = stack === "local" ? "" : ` ${stack}`;
-  const urls = Object.entries((outputs["urls"] ?? {}) as Record<string, string | undefined>).filter(
-    ([, url]) => url,
-  );
+  const order = Object.keys(URL_NAMES);
+  const urls = Object.entries((outputs["urls"] ?? {}) as Record<string, string | undefined>)
+    .filter(([, url]) => url)
+    .sort(([left], [right]) => order.indexOf(left) - order.indexOf(right));
   const width = Math.max(12, ...urls.map(([name]) => (URL_NAMES[name] ?? name).length));
   const changed = run.changes === 0 ? "nothing had to change" : `${run.changes} resources changed`;
   return [
