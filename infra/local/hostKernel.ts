@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, rmdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Problem } from "../../components/problems";
 
@@ -100,4 +100,32 @@ export function missingControllers(): Problem[] {
     });
   }
   return problems;
+}
+
+/**
+ * A container engine's packet filter that drops what machines say to each other: some set the policy of FORWARD to DROP and let
+ * the kernel pass bridged packets through it.
+ */
+export function packetsDropped(bridge: string): Problem[] {
+  const filtered = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+  if (!existsSync(filtered) || readFileSync(filtered, "utf8").trim() !== "1") return [];
+  const rules = spawnSync("sh", ["-c", `${WIDER_PATH} iptables -S FORWARD`], { encoding: "utf8" });
+  if (rules.status !== 0 || !dropsForwarded(rules.stdout, bridge)) return [];
+  return [
+    {
+      path: "host.iptables",
+      value: "-P FORWARD DROP",
+      problem: `keeps machines on the bridge ${bridge} from reaching each other`,
+      next: `iptables -I FORWARD -i ${bridge} -o ${bridge} -j ACCEPT`,
+    },
+  ];
+}
+
+/** True when the rules (`iptables -S FORWARD`) drop what goes from `bridge` to itself. */
+export function dropsForwarded(rules: string, bridge: string): boolean {
+  const lines = rules.split("\n");
+  const accepts = lines.some(
+    (line) => line.startsWith(`-A FORWARD -i ${bridge} -o ${bridge} `) && / -j ACCEPT$/.test(line),
+  );
+  return lines.includes("-P FORWARD DROP") && !accepts;
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** What the scripts record of a machine in its folder, and whether it runs. */
@@ -37,6 +37,12 @@ export function readOwner(folder: string): Owner | undefined {
   const conf = readConf(join(folder, "owner"));
   if (conf?.stack === undefined || conf.project === undefined) return undefined;
   return { stack: conf.stack, project: conf.project };
+}
+
+/** True when `us` may not touch what `owner` made. A checkout that is no longer there was moved, and its state with it. */
+export function isForeign(owner: Owner | undefined, us: Owner): owner is Owner {
+  if (owner === undefined) return false;
+  return owner.stack !== us.stack || (owner.project !== us.project && existsSync(owner.project));
 }
 
 /** Control group folders the running machine was given. */

@@ -1,17 +1,19 @@
 import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
 import type { Problem } from "../../components/problems";
 import { projectRoot } from "../../components/sourceFile";
-import { missingCommands, missingControllers, missingFeatures } from "./hostKernel";
+import { missingCommands, missingControllers, missingFeatures, packetsDropped } from "./hostKernel";
 import { diskUnfit, type LocalHostSpec, memoryTooSmall, nearestExisting, subnetInUse } from "./hostResources";
-import { readOwner } from "./machineFolder";
+import { isForeign, readOwner } from "./machineFolder";
 import { environmentNames, machinesRoot } from "./naming";
 
 export type { LocalHostSpec } from "./hostResources";
 export { findLeftovers, type Leftover } from "./leftovers";
 export { tailMachineLog } from "./machineLog";
 
-/** inotify instances a node's systemd, containerd, kubelet and pods take together, counted on a running node. */
-const INOTIFY_PER_NODE = 30;
+/** inotify instances counted on a running cluster: systemd 4, kubelet 7, dbus, containerd and kube-proxy 1 each, on every node. */
+const INOTIFY_PER_NODE = 16;
+/** API server, controller manager and pods that run as root. */
+const INOTIFY_PER_CLUSTER = 30;
 
 /**
  * Everything about this host that would stop the environment's local machines, found before anything is made. Takes about 0.1 s
@@ -48,6 +50,7 @@ export function checkLocalHost(spec: LocalHostSpec, root: string = machinesRoot(
     // Without the programs every trial of a feature would fail and say the wrong thing.
     ...(missing.length === 0 ? [...missingFeatures(), ...missingControllers()] : []),
     ...ownership(spec, root),
+    ...packetsDropped(environmentNames(root, spec.name).bridge),
     ...subnetInUse(spec, root),
     ...memoryTooSmall(spec, root),
     ...diskUnfit(spec, root),
@@ -58,8 +61,7 @@ function ownership(spec: LocalHostSpec, root: string): Problem[] {
   const names = environmentNames(root, spec.name);
   const problems: Problem[] = [];
   const owner = readOwner(names.folder);
-  const checkout = realpathSync(projectRoot());
-  if (owner !== undefined && (owner.project !== checkout || owner.stack !== spec.name)) {
+  if (isForeign(owner, { stack: spec.name, project: realpathSync(projectRoot()) })) {
     problems.push({
       path: "environment",
       value: spec.name,
@@ -103,7 +105,7 @@ export function adviseLocalHost(
     });
   }
   const instances = Number(readFileSync("/proc/sys/fs/inotify/max_user_instances", "utf8"));
-  const wanted = Object.keys(spec.nodes).length * INOTIFY_PER_NODE;
+  const wanted = Object.keys(spec.nodes).length * INOTIFY_PER_NODE + INOTIFY_PER_CLUSTER;
   if (instances < wanted) {
     advice.push({
       path: "host.inotify",

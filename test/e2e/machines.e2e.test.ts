@@ -384,9 +384,9 @@ describe("faults", () => {
     const environment = "e2e-foreign";
     const { folder } = environmentNames(root, environment);
     mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, "owner"), "stack=e2e\nproject=/somewhere/else\n");
+    writeFileSync(join(folder, "owner"), "stack=e2e\nproject=/usr\n");
     await expect(provider.create(NETWORK, { environment, cidr: "10.97.5.0/24" })).rejects.toThrow(
-      /belongs to stack 'e2e' of \/somewhere\/else/,
+      /belongs to stack 'e2e' of \/usr/,
     );
     expect(readdirSync(folder)).toEqual(["owner"]);
     const spec = { name: environment, infra: { cidr: "10.97.5.0/24", memory: "2Gi" }, nodes: { one: {} } };

@@ -4,8 +4,9 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { projectRoot } from "../../components/sourceFile";
+import { dropsForwarded } from "../../infra/local/hostKernel";
 import { routedNetworks } from "../../infra/local/hostResources";
-import { readMachineFolder, readOwner, startTime } from "../../infra/local/machineFolder";
+import { isForeign, readMachineFolder, readOwner, startTime } from "../../infra/local/machineFolder";
 import { checkLocalMachines } from "../../infra/local/machines";
 import { environmentNames, MAX_INTERFACE_NAME, machineNames, machinesRoot } from "../../infra/local/naming";
 import { isMachineAddress, overlap, parseSubnet } from "../../infra/local/subnet";
@@ -100,6 +101,18 @@ describe("subnets", () => {
   });
 });
 
+test("a packet filter that drops forwarded packets is seen, and a rule for our bridge is enough", () => {
+  const docker = "-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n-A FORWARD -o docker0 -j DOCKER\n";
+  expect(dropsForwarded(docker, "gg-local-abcde")).toBe(true);
+  expect(
+    dropsForwarded(`${docker}-A FORWARD -i gg-local-abcde -o gg-local-abcde -j ACCEPT\n`, "gg-local-abcde"),
+  ).toBe(false);
+  expect(
+    dropsForwarded(`${docker}-A FORWARD -i gg-other-abcde -o gg-other-abcde -j ACCEPT\n`, "gg-local-abcde"),
+  ).toBe(true);
+  expect(dropsForwarded("-P FORWARD ACCEPT\n", "gg-local-abcde")).toBe(false);
+});
+
 describe("arguments", () => {
   const node = { role: "worker", address: "10.87.0.11" } as const;
   const check = (change: object) =>
@@ -156,6 +169,15 @@ describe("a machine's folder", () => {
     writeFileSync(join(folder, "half/owner"), "stack=s\nproject=/p\n");
     expect(readMachineFolder(join(folder, "half"))).toBeUndefined();
     expect(readOwner(join(folder, "half"))).toEqual({ stack: "s", project: "/p" });
+  });
+
+  test("is foreign when another stack or another checkout made it, unless that checkout was moved away", () => {
+    const us = { stack: "local", project: folder };
+    expect(isForeign(undefined, us)).toBe(false);
+    expect(isForeign(us, us)).toBe(false);
+    expect(isForeign({ ...us, stack: "other" }, us)).toBe(true);
+    expect(isForeign({ ...us, project: tmpdir() }, us)).toBe(true);
+    expect(isForeign({ ...us, project: join(folder, "moved-away") }, us)).toBe(false);
   });
 
   test("start times survive command names with spaces and brackets", () => {

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { isAbsolute } from "node:path";
 import { isDnsLabel } from "../../components/naming";
 import { parseBytes } from "../../components/quantity";
-import { readMachineFolder, readOwner } from "../../infra/local/machineFolder";
+import { isForeign, readMachineFolder, readOwner } from "../../infra/local/machineFolder";
 import { environmentNames, machineNames, machinesRoot } from "../../infra/local/naming";
 import { isMachineAddress, parseSubnet } from "../../infra/local/subnet";
 import { subnetProblem } from "./localNetwork";
@@ -85,7 +85,7 @@ function machineDrift(state: Properties, context: CallContext): Drift[] {
   const folder = readMachineFolder(path);
   const owner = readOwner(path);
   const us = ownerOf(context);
-  if (owner !== undefined && (owner.stack !== us.stack || owner.project !== us.project)) {
+  if (isForeign(owner, us)) {
     throw new Error(
       `${path} belongs to stack '${owner.stack}' of ${owner.project}; this is stack '${us.stack}' of ${us.project}.`,
     );

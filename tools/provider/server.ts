@@ -28,6 +28,21 @@ export async function serve(kinds: Kinds, version: string, engineAddress: string
     );
   });
   process.stdout.write(`${port}\n`);
+  endWithParent();
+}
+
+/** Calls that are being answered. */
+let callsInProgress = 0;
+
+/**
+ * Ends this process after the engine that started it is gone, as a killed one cannot ask for it; what is being made is finished
+ * first, so that nothing half-made stays.
+ */
+function endWithParent(): void {
+  const engine = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== engine && callsInProgress === 0) process.exit(0);
+  }, 1000).unref();
 }
 
 function makeService(kinds: Kinds, version: string, firstEngineAddress: string | undefined) {
@@ -48,7 +63,11 @@ function makeService(kinds: Kinds, version: string, firstEngineAddress: string |
   const answer =
     <Request, Response>(work: (request: Request) => Promise<Response>) =>
     (call: { request: Request }, reply: Reply<Response>): void => {
-      work(call.request).then(
+      callsInProgress += 1;
+      const answered = work(call.request).finally(() => {
+        callsInProgress -= 1;
+      });
+      answered.then(
         (response) => reply(null, response),
         (error: unknown) => {
           const message = error instanceof Error ? error.message : String(error);

@@ -94,10 +94,21 @@ cgroup_limit() {
   fi
 }
 
+# cgroup_offer FOLDER: hands every controller it has to the folders below (cgroup v2). Some cannot be handed on everywhere; the
+# preflight checks for those that are needed.
+cgroup_offer() {
+  local controller available
+  read -ra available <"$1/cgroup.controllers" || true
+  for controller in "${available[@]}"; do
+    printf '+%s' "$controller" 2>/dev/null >"$1/cgroup.subtree_control" || true
+  done
+}
+
 # cgroup_make PLAN_FILE BYTES
 cgroup_make() {
-  local controllers folder sub controller available
+  local controllers folder sub
   while read -r controllers folder; do
+    if [[ $controllers == unified ]]; then cgroup_offer "${folder%/*}"; fi
     for sub in "" /root /launcher; do
       mkdir -p "$folder$sub"
       if [[ -e $folder$sub/cpuset.cpus && $controllers != unified ]]; then
@@ -105,12 +116,7 @@ cgroup_make() {
         cat "$folder$sub/../cpuset.cpus" >"$folder$sub/cpuset.cpus"
         cat "$folder$sub/../cpuset.mems" >"$folder$sub/cpuset.mems"
       fi
-      if [[ $sub == "" && $controllers == unified ]]; then
-        read -ra available <"$folder/cgroup.controllers" || true
-        for controller in "${available[@]}"; do
-          printf '+%s' "$controller" >"$folder/cgroup.subtree_control" || say "note: cgroup controller $controller stays off in $folder"
-        done
-      fi
+      if [[ $sub == "" && $controllers == unified ]]; then cgroup_offer "$folder"; fi
     done
     cgroup_limit "$folder" "$2"
     # The machine's own root shows the limit to what asks from inside (systemd, container runtimes).

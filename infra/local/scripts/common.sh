@@ -59,7 +59,10 @@ check_owner() {
   fi
   stack=$(conf_value "$dir/owner" stack) || stack=unknown
   project=$(conf_value "$dir/owner" project) || project=unknown
-  [[ $stack == "$GG_OWNER_STACK" && $project == "$GG_OWNER_PROJECT" ]] && return 0
+  if [[ $stack == "$GG_OWNER_STACK" ]]; then
+    # A checkout that is no longer there was moved, and its state with it.
+    if [[ $project == "$GG_OWNER_PROJECT" || ! -e $project ]]; then return 0; fi
+  fi
   fail "$dir belongs to stack '$stack' of $project; this is stack '$GG_OWNER_STACK' of $GG_OWNER_PROJECT:" \
     "destroy it there, or choose another environment name or GOURMETGRAM_DATA folder here"
 }
