@@ -37,7 +37,8 @@ type write struct {
 	urn     resource.URN
 	inputs  *unstructured.Unstructured
 	manager string
-	patch   bool // the object belongs to somebody else, only the fields are ours
+	former  string // the manager the fields had before this write, if another
+	patch   bool   // the object belongs to somebody else, only the fields are ours
 	report  *reporter
 }
 
@@ -195,7 +196,7 @@ func (p *provider) apply(
 ) (*unstructured.Unstructured, error) {
 	force := isAnnotated(w.inputs, annotationPatchForce) || p.settings.enablePatchForce
 	live, err := send(ctx, client, w, force, preview)
-	if apierrors.IsConflict(err) && !force && yields(err) {
+	if apierrors.IsConflict(err) && !force && yields(err, w.former) {
 		live, err = send(ctx, client, w, true, preview)
 	}
 	if apierrors.IsConflict(err) {
@@ -240,12 +241,12 @@ func conflictError(manager string, err error) error {
 
 var conflictManager = regexp.MustCompile(`conflicts? with "([^"]+)"`)
 
-// yields tells whether every manager in a conflict is one whose fields the official plugin takes over: kubectl, and
-// what was there before the object's first apply.
-func yields(err error) bool {
+// yields tells whether every manager in a conflict is one whose fields are taken over: the resource's own former one and,
+// as in the official plugin, kubectl and what was there before the object's first apply.
+func yields(err error, former string) bool {
 	found := conflictManager.FindAllStringSubmatch(err.Error(), -1)
 	for _, match := range found {
-		if !strings.HasPrefix(match[1], "kubectl") && match[1] != "before-first-apply" {
+		if !strings.HasPrefix(match[1], "kubectl") && match[1] != "before-first-apply" && (former == "" || match[1] != former) {
 			return false
 		}
 	}

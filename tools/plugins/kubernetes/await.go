@@ -376,11 +376,15 @@ func (f *followed) named(i int, name string) *unstructured.Unstructured {
 	return nil
 }
 
-// lists gives what the sources from the one at first on hold.
+// lists gives what the sources from the one at first on hold; nil for one that is not known yet, or may not be watched.
 func (f *followed) lists(first int) [][]*unstructured.Unstructured {
 	var all [][]*unstructured.Unstructured
 	for _, informer := range f.informers[first:] {
-		var items []*unstructured.Unstructured
+		if !informer.HasSynced() {
+			all = append(all, nil)
+			continue
+		}
+		items := []*unstructured.Unstructured{}
 		for _, item := range informer.GetStore().List() {
 			if o, ok := item.(*unstructured.Unstructured); ok {
 				items = append(items, o)

@@ -96,6 +96,12 @@ func decideDeployment(v view) outcome {
 		return outcome{progress: "Waiting for the Deployment controller", reasons: []string{
 			"The Deployment controller has not seen the latest spec"}}
 	}
+	if paused, _ := lookup(o.Object, "spec", "paused"); paused == true {
+		return outcome{done: true} // by its own spec nothing will happen
+	}
+	if v.at(1) == nil {
+		return generic(o) // its ReplicaSets may not be watched: the Deployment's own numbers must do
+	}
 	var current *unstructured.Unstructured
 	for _, rs := range v.at(1) {
 		if isOwned(rs, o.GetUID()) && rs.GetAnnotations()[revision] == o.GetAnnotations()[revision] {
@@ -111,9 +117,6 @@ func decideDeployment(v view) outcome {
 	progressing := conditionOf(o, "Progressing")
 	first := o.GetAnnotations()[revision] == "1"
 	rolledOut := first || progressing.kind == "" || progressing.reason == "NewReplicaSetAvailable"
-	if paused, _ := lookup(o.Object, "spec", "paused"); paused == true {
-		return outcome{done: true} // by its own spec nothing will happen
-	}
 	isReady := current != nil && ready >= wanted && available.status == "True" && rolledOut
 	unbound := unboundClaims(o, v.at(2))
 	if isReady && len(unbound) == 0 {

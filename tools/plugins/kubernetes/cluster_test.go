@@ -37,7 +37,10 @@ type realCluster struct {
 	stops      []func()
 }
 
-const adminToken = "integration-admin"
+const (
+	adminToken   = "integration-admin"
+	limitedToken = "integration-limited" // has only the rights a test gives it
+)
 
 // nodeName is the one node, which only exists on paper.
 const nodeName = "node-a"
@@ -124,7 +127,7 @@ func (c *realCluster) start() error {
 	c.server = fmt.Sprintf("https://127.0.0.1:%d", ports[1])
 	for path, content := range map[string]string{
 		saKey:        string(private),
-		tokens:       adminToken + ",admin,admin,system:masters\n",
+		tokens:       adminToken + ",admin,admin,system:masters\n" + limitedToken + ",limited,limited\n",
 		c.kubeconfig: kubeconfigFor(c.server, adminToken),
 	} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {

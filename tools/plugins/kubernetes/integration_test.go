@@ -1059,3 +1059,96 @@ func TestRejectedCredentialsAreNotAnUnreachableCluster(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Without the right to list and watch, looking at the object itself must do.
+func TestWaitingWithoutTheRightToWatch(t *testing.T) {
+	c := requireCluster(t)
+	admin := newProgram(t, c, nil)
+	ns := admin.namespace()
+	admin.kubelet(ns, runningPod)
+	admin.mustUp("role", fmt.Sprintf("{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: apply, namespace: %s}, rules: [{apiGroups: [apps], resources: [deployments], verbs: [get, create, patch, delete]}]}", ns))
+	admin.mustUp("binding", fmt.Sprintf("{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: apply, namespace: %s}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: apply}, subjects: [{kind: User, name: limited, apiGroup: rbac.authorization.k8s.io}]}", ns))
+	g := newProgram(t, c, map[string]string{"kubeconfig": kubeconfigFor(c.server, limitedToken)})
+	m := g.mustUp("web", deploymentYAML(ns, "web", 1, "x"))
+	if n := lookupInt(toObject(decode(t, m.outputs)), 0, "status", "availableReplicas"); n != 1 {
+		t.Errorf("%d pods available", n)
+	}
+	_, err := g.up("settings", props(parse(t, configMapYAML(ns, "settings", "x"))))
+	if err == nil || !strings.Contains(err.Error(), "forbidden") {
+		t.Errorf("error %v", err)
+	}
+	if shown, err := g.previewCreate("settings", props(parse(t, configMapYAML(ns, "settings", "x")))); err != nil || shown == nil {
+		t.Errorf("a preview without the right to create: %v", err)
+	}
+}
+
+func TestWarningsOfTheServerAreShown(t *testing.T) {
+	g := newProgram(t, requireCluster(t), nil)
+	name := fmt.Sprintf("strict-%d", time.Now().UnixNano())
+	m := g.mustUp("strict", fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: {pod-security.kubernetes.io/warn: restricted}}}", name))
+	t.Cleanup(func() { _ = g.destroy(m) })
+	g.mustUp("web", deploymentYAML(name, "web", 0, "x"))
+	if said := g.said.text(); strings.Count(said, "would violate PodSecurity") != 1 {
+		t.Errorf("said:\n%s", said)
+	}
+}
+
+// The names of a preview's objects need not be free: what is there may be what `up` replaces.
+func TestPreviewOfAReplacement(t *testing.T) {
+	g := newProgram(t, requireCluster(t), nil)
+	ns := g.namespace()
+	g.mustUp("job", strings.ReplaceAll(jobYAML(ns, "job"), "name: job, ", "name: job, annotations: {pulumi.com/skipAwait: 'true'}, "))
+	shown, err := g.previewCreate("job", props(parse(t, strings.ReplaceAll(jobYAML(ns, "job"), "image: x", "image: y"))))
+	if err != nil || shown == nil {
+		t.Errorf("%v", err)
+	}
+}
+
+// A destroy interrupted half way leaves objects that are going: the next up waits for the way to be free.
+func TestCreateWaitsForItsPredecessorToGo(t *testing.T) {
+	g := newProgram(t, requireCluster(t), nil)
+	ns := g.namespace()
+	o := parse(t, configMapYAML(ns, "again", "x"))
+	setMetadata(o, []any{"example.org/hold"}, "finalizers")
+	m, err := g.up("again", props(o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.timeout = 1
+	_ = g.destroy(m)
+	g.timeout = 20
+	time.AfterFunc(time.Second, func() {
+		patchAs(t, g, configMaps, ns, "again", "other", `{"metadata":{"finalizers":[]}}`)
+	})
+	first := output(t, m, "metadata", "uid")
+	again := g.mustUp("again", configMapYAML(ns, "again", "y"))
+	if output(t, again, "metadata", "uid") == first {
+		t.Error("the object that was going was taken over")
+	}
+	if !strings.Contains(g.said.text(), "Waiting for the previous ConfigMap") {
+		t.Errorf("said:\n%s", g.said.text())
+	}
+}
+
+func TestAnotherFieldManagerTakesOver(t *testing.T) {
+	g := newProgram(t, requireCluster(t), map[string]string{"enableConfigMapMutable": "true"})
+	ns := g.namespace()
+	m := g.mustUp("settings", configMapYAML(ns, "settings", "one"))
+	before, _ := output(t, m, "__fieldManager").(string)
+	o := parse(t, configMapYAML(ns, "settings", "one"))
+	setMetadata(o, "chosen", "annotations", annotationPatchManager)
+	if err := g.update(m, props(o)); err != nil {
+		t.Fatal(err)
+	}
+	live, _ := g.live(configMaps, ns, "settings")
+	if managedBy(live, before) || !managedBy(live, "chosen") || output(t, m, "__fieldManager") != "chosen" {
+		t.Errorf("managers %v", live.GetManagedFields())
+	}
+	// Back to one of its own: the fields must not stay with the chosen one.
+	if err := g.update(m, props(parse(t, configMapYAML(ns, "settings", "two")))); err != nil {
+		t.Fatal(err)
+	}
+	if live, _ = g.live(configMaps, ns, "settings"); managedBy(live, "chosen") || lookupString(live, "data", "key") != "two" {
+		t.Errorf("managers %v data %v", live.GetManagedFields(), live.Object["data"])
+	}
+}

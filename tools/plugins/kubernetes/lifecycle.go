@@ -129,7 +129,7 @@ func (p *provider) Update(_ context.Context, req *pulumirpc.UpdateRequest) (*pul
 	oldManager := fieldManagerFor(urn, state.inputs, state.fieldManager)
 	w := write{
 		urn: urn, inputs: inputs, manager: fieldManagerFor(urn, inputs, unchosen(state)),
-		patch: isPatch(urn, inputs), report: p.reporter(urn),
+		former: oldManager, patch: isPatch(urn, inputs), report: p.reporter(urn),
 	}
 	defer w.report.clear()
 	if req.GetPreview() && hasUnknown(inputs.Object) {

@@ -448,9 +448,12 @@ func TestConflictWording(t *testing.T) {
 		`Apply failed with 1 conflict: conflict with "hpa" using apps/v1: .spec.replicas`:                                         false,
 		"no managers at all": false,
 	} {
-		if yields(conflict(text)) != want {
+		if yields(conflict(text), "") != want {
 			t.Errorf("%q: want %v", text, want)
 		}
+	}
+	if text := `Apply failed with 1 conflict: conflict with "pulumi-kubernetes-2" using v1: .a`; !yields(conflict(text), "pulumi-kubernetes-2") {
+		t.Error("the resource's own former manager is in its way")
 	}
 }
 
