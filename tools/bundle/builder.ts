@@ -227,7 +227,7 @@ export class Builder {
 
   private async buildManifest(name: string, row: ManifestRow, draft: string): Promise<BuildResult> {
     const target = join(draft, `${name.replace(/^manifest-/, "")}.yaml`);
-    const reason = await fetchOfficial({ url: row.download }, target, this.hosts, this.log(name));
+    const reason = await fetchOfficial({ url: row.download }, target, this.hosts, this.log(name), 0o644);
     if (reason === undefined) return { origin: "download" };
     const module = await downloadGoModule(row.module, row.moduleVersion, this.place(name));
     const texts = await Promise.all(row.files.map((file) => readFile(join(module.dir, file), "utf8")));

@@ -28,6 +28,7 @@ export async function fetchOfficial(
   target: string,
   unreachable: UnreachableHosts,
   log: string,
+  mode = 0o755,
 ): Promise<string | undefined> {
   const packed = `${target}.download`;
   try {
@@ -50,7 +51,7 @@ export async function fetchOfficial(
       await rename(join(unpacked, source.member), target);
       await rm(unpacked, { recursive: true });
     }
-    await chmod(target, 0o755);
+    await chmod(target, mode);
     return undefined;
   } catch (error) {
     return (error as Error).message;
