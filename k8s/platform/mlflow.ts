@@ -165,7 +165,7 @@ function authConfig(
         `database_uri = ${escaped(uri)}`,
         `admin_username = ${username}`,
         `admin_password = ${escaped(adminPassword)}`,
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth",
+        "authorization_function = mlflow_login:authenticate",
         "",
       ].join("\n"),
     );
@@ -207,8 +207,9 @@ function createScripts(
     {
       metadata: { name: "mlflow-scripts", namespace, labels: labels(MLFLOW_LABELS) },
       data: {
-        "database.py": readSource("k8s/platform/scripts/mlflow-database.py"),
-        "stop.py": readSource("k8s/platform/scripts/mlflow-stop.py"),
+        "mlflow_database.py": readSource("k8s/platform/scripts/mlflow_database.py"),
+        "mlflow_login.py": readSource("k8s/platform/scripts/mlflow_login.py"),
+        "mlflow_stop.py": readSource("k8s/platform/scripts/mlflow_stop.py"),
       },
     },
     opts,
@@ -357,7 +358,7 @@ function databaseContainer(args: MlflowArgs, secretName: pulumi.Input<string>, w
     name: "database",
     image: args.image,
     imagePullPolicy: "IfNotPresent",
-    command: ["python3", `${SCRIPTS_FOLDER}/database.py`],
+    command: ["python3", `${SCRIPTS_FOLDER}/mlflow_database.py`],
     workingDir: "/tmp",
     env: environment(args, secretName, workers),
     securityContext: restrictedContainer,
@@ -390,7 +391,8 @@ function serverContainer(args: MlflowArgs, secretName: pulumi.Input<string>, wor
     ],
     workingDir: "/tmp",
     ports: [{ name: "http", containerPort: MLFLOW_PORT }],
-    env: environment(args, secretName, workers),
+    // Where the login function of auth.ini is.
+    env: [...environment(args, secretName, workers), { name: "PYTHONPATH", value: SCRIPTS_FOLDER }],
     securityContext: restrictedContainer,
     // Measured with MLflow 3.9.0: 240 MB for the parent process and 235 MB for each worker, at rest.
     resources: {
@@ -401,7 +403,9 @@ function serverContainer(args: MlflowArgs, secretName: pulumi.Input<string>, wor
     startupProbe: { ...health, periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 180 },
     readinessProbe: { ...health, periodSeconds: 5, timeoutSeconds: 3 },
     livenessProbe: { ...health, periodSeconds: 15, timeoutSeconds: 5, failureThreshold: 4 },
-    lifecycle: { preStop: { exec: { command: ["python3", "-I", "-S", `${SCRIPTS_FOLDER}/stop.py`] } } },
+    lifecycle: {
+      preStop: { exec: { command: ["python3", "-I", "-S", `${SCRIPTS_FOLDER}/mlflow_stop.py`] } },
+    },
     volumeMounts: mounts,
   };
 }

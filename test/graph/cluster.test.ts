@@ -28,7 +28,7 @@ beforeAll(() => {
     { apiVersion: "storage.k8s.io/v1", kind: "StorageClass", metadata: { name }, provisioner: "x" },
   ];
   for (const [file, name] of [
-    ["local-path-provisioner.yaml", "local-path"],
+    ["local-path.yaml", "local-path"],
     ["metrics-server.yaml", "metrics"],
   ] as const) {
     writeFileSync(

@@ -295,7 +295,7 @@ describe("internal services", () => {
       `database_uri = ${uri}`,
       "admin_username = admin",
       `admin_password = ${fakePassword("platform-mlflow-admin")}`,
-      "authorization_function = mlflow.server.auth:authenticate_request_basic_auth",
+      "authorization_function = mlflow_login:authenticate",
       "",
     ]);
   });

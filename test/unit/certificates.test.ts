@@ -181,26 +181,28 @@ describe("renewal", () => {
 });
 
 describe("a key pair", () => {
-  test.each(["rsa-2048", "ed25519", "ecdsa-p256"])(
-    "%s: private and public halves belong together",
-    (algorithm) => {
-      const keys = makeKeyPair(algorithm);
-      const hash = algorithm === "ed25519" ? null : "sha256";
-      const signature = sign(hash, Buffer.from("text"), createPrivateKey(keys.privateKeyPem));
-      expect(verify(hash, Buffer.from("text"), createPublicKey(keys.publicKeyPem), signature)).toBe(true);
-    },
-  );
+  test.each([
+    "rsa-2048",
+    "ed25519",
+    "ecdsa-p256",
+  ])("%s: private and public halves belong together", (algorithm) => {
+    const keys = makeKeyPair(algorithm);
+    const hash = algorithm === "ed25519" ? null : "sha256";
+    const signature = sign(hash, Buffer.from("text"), createPrivateKey(keys.privateKeyPem));
+    expect(verify(hash, Buffer.from("text"), createPublicKey(keys.publicKeyPem), signature)).toBe(true);
+  });
 
-  test.each(["rsa-2048", "ed25519", "ecdsa-p256"])(
-    "%s: OpenSSH reads it and derives the same public key",
-    (algorithm) => {
-      const keys = makeKeyPair(algorithm);
-      const file = join(folder, algorithm);
-      writeFileSync(file, keys.privateKeyOpenssh, { mode: 0o600 });
-      const derived = execFileSync("ssh-keygen", ["-y", "-f", file]).toString().trim();
-      expect(derived.split(" ").slice(0, 2)).toEqual(keys.publicKeyOpenssh.split(" ").slice(0, 2));
-    },
-  );
+  test.each([
+    "rsa-2048",
+    "ed25519",
+    "ecdsa-p256",
+  ])("%s: OpenSSH reads it and derives the same public key", (algorithm) => {
+    const keys = makeKeyPair(algorithm);
+    const file = join(folder, algorithm);
+    writeFileSync(file, keys.privateKeyOpenssh, { mode: 0o600 });
+    const derived = execFileSync("ssh-keygen", ["-y", "-f", file]).toString().trim();
+    expect(derived.split(" ").slice(0, 2)).toEqual(keys.publicKeyOpenssh.split(" ").slice(0, 2));
+  });
 
   test("of an unknown algorithm is refused with the known ones", () => {
     expect(keyPair.fields.algorithm?.check?.("dsa" as never)).toMatch(/dsa.*rsa-2048, ed25519, ecdsa-p256/);

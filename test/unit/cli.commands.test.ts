@@ -53,14 +53,13 @@ describe("every command", () => {
     expect(stdout).toContain(`npm run ${name}`);
   });
 
-  it.each(names.filter((name) => name !== "kubectl" && name !== "bench"))(
-    "%s refuses unknown options",
-    async (name) => {
-      const { code, stderr } = await run(name, "--frobnicate");
-      expect(code).toBe(2);
-      expect(stderr).toContain("unknown option '--frobnicate'");
-    },
-  );
+  it.each(
+    names.filter((name) => name !== "kubectl" && name !== "bench"),
+  )("%s refuses unknown options", async (name) => {
+    const { code, stderr } = await run(name, "--frobnicate");
+    expect(code).toBe(2);
+    expect(stderr).toContain("unknown option '--frobnicate'");
+  });
 });
 
 describe("wrong settings", () => {

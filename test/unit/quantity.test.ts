@@ -13,12 +13,22 @@ describe("parseBytes", () => {
     expect(parseBytes(text)).toBe(bytes);
   });
 
-  it.each(["", "4", "4 Gi", "Gi", "-1Gi", "4GB", "4gi", "500m", "0Gi", "1e3", "9000Pi", "4Gi "])(
-    "%j is no amount of bytes with a unit",
-    (text) => {
-      expect(parseBytes(text)).toBeUndefined();
-    },
-  );
+  it.each([
+    "",
+    "4",
+    "4 Gi",
+    "Gi",
+    "-1Gi",
+    "4GB",
+    "4gi",
+    "500m",
+    "0Gi",
+    "1e3",
+    "9000Pi",
+    "4Gi ",
+  ])("%j is no amount of bytes with a unit", (text) => {
+    expect(parseBytes(text)).toBeUndefined();
+  });
 });
 
 describe("formatBytes", () => {

@@ -34,13 +34,21 @@ function runStep(
 }
 
 describe("shellQuote", () => {
-  test.each(["plain", "", "two words", "it's", "$(rm -rf /)", "`x`", "a\nb", "\\", '"', "*"])(
-    "%j is one word",
-    (value) => {
-      const echoed = spawnSync("bash", ["-c", `printf %s ${shellQuote(value)}`], { encoding: "utf8" });
-      expect(echoed.stdout).toBe(value);
-    },
-  );
+  test.each([
+    "plain",
+    "",
+    "two words",
+    "it's",
+    "$(rm -rf /)",
+    "`x`",
+    "a\nb",
+    "\\",
+    '"',
+    "*",
+  ])("%j is one word", (value) => {
+    const echoed = spawnSync("bash", ["-c", `printf %s ${shellQuote(value)}`], { encoding: "utf8" });
+    expect(echoed.stdout).toBe(value);
+  });
 });
 
 describe("what is sent", () => {

@@ -56,10 +56,10 @@ mount --bind "$dir/proc/meminfo" "$root/proc/meminfo"
 
 # Read-only by mount, not by file system: privileged pods of the same network namespace may still mount it writable.
 mount -t sysfs -o nosuid,nodev,noexec sysfs "$root/sys"
-mount -t tmpfs -o mode=755,nosuid,nodev,noexec,size=1m cgroups "$root/sys/fs/cgroup"
 if [[ $cgroups == "unified " ]]; then
   mount -t cgroup2 -o nosuid,nodev,noexec,nsdelegate cgroup2 "$root/sys/fs/cgroup"
 else
+  mount -t tmpfs -o mode=755,nosuid,nodev,noexec,size=1m cgroups "$root/sys/fs/cgroup"
   for controllers in $cgroups; do
     folder=$root/sys/fs/cgroup/${controllers#name=}
     mkdir "$folder"

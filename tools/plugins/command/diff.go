@@ -1,7 +1,8 @@
 package main
 
 import (
-	"strings"
+	"maps"
+	"slices"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
@@ -9,26 +10,48 @@ import (
 )
 
 // diffInputs compares inputs without their secret marks: a mark that comes or goes is no reason to run anything.
-// Another trigger replaces the resource, any other change updates it.
+// Another trigger replaces the resource, any other change updates it. Of a secret only its place is told.
 func diffInputs(olds, news resource.PropertyMap) *pulumirpc.DiffResponse {
 	response := &pulumirpc.DiffResponse{Changes: pulumirpc.DiffResponse_DIFF_NONE, HasDetailedDiff: true}
-	difference := olds.Diff(news)
+	difference := withoutSecrets(olds).Diff(withoutSecrets(news))
 	if difference == nil || !difference.AnyChanges() {
 		return response
 	}
 	response.Changes = pulumirpc.DiffResponse_DIFF_SOME
 	response.DetailedDiff = map[string]*pulumirpc.PropertyDiff{}
+	changed, replaced := map[string]bool{}, map[string]bool{}
 	for path, change := range plugin.NewDetailedDiffFromObjectDiff(difference, false) {
-		if path == "triggers" || strings.HasPrefix(path, "triggers[") || strings.HasPrefix(path, "triggers.") {
+		input := inputOf(path)
+		changed[input] = true
+		if input == "triggers" {
 			change = change.ToReplace()
-			response.Replaces = append(response.Replaces, path)
+			replaced[input] = true
 		}
-		response.Diffs = append(response.Diffs, path)
+		if values(olds).isSecret(input) && values(news).isSecret(input) && path != input {
+			path, change = input, plugin.PropertyDiff{Kind: plugin.DiffUpdate}
+		}
 		response.DetailedDiff[path] = &pulumirpc.PropertyDiff{
 			Kind: pulumirpc.PropertyDiff_Kind(change.Kind), InputDiff: change.InputDiff,
 		}
 	}
+	response.Diffs, response.Replaces = sorted(changed), sorted(replaced)
 	return response
+}
+
+// inputOf is the input that a path such as `triggers[1]` or `connection.host` is in.
+func inputOf(path string) string {
+	parsed, err := resource.ParsePropertyPath(path)
+	if err != nil || len(parsed) == 0 {
+		return path
+	}
+	if name, ok := parsed[0].(string); ok {
+		return name
+	}
+	return path
+}
+
+func sorted(names map[string]bool) []string {
+	return slices.Sorted(maps.Keys(names))
 }
 
 // withoutSecrets is the map with every secret replaced by its value.

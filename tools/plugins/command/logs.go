@@ -18,7 +18,7 @@ const (
 	// longestExcerpt is the most of the output that an error message quotes, in bytes, from the end.
 	longestExcerpt = 128 << 10
 	// shortestSecret is the length from which a line of a secret is hidden: `fi` or `done` are no secrets.
-	shortestSecret = 6
+	shortestSecret = 8
 	hidden         = "[secret]"
 )
 
@@ -73,11 +73,10 @@ func (l *logger) clean(text string) string {
 	return text
 }
 
-func (l *logger) info(text string)    { l.send(pulumirpc.LogSeverity_INFO, text, false) }
 func (l *logger) warning(text string) { l.send(pulumirpc.LogSeverity_WARNING, text, false) }
 func (l *logger) failure(text string) { l.send(pulumirpc.LogSeverity_ERROR, text, false) }
 
-// status replaces the resource's previous status and leaves nothing behind.
+// status replaces the resource's previous status and leaves nothing in the summary.
 func (l *logger) status(text string) { l.send(pulumirpc.LogSeverity_INFO, text, true) }
 
 func (l *logger) send(severity pulumirpc.LogSeverity, text string, ephemeral bool) {
@@ -93,7 +92,8 @@ func (l *logger) send(severity pulumirpc.LogSeverity, text string, ephemeral boo
 // waitingLines is how many lines may wait for the engine before the command has to.
 const waitingLines = 1000
 
-// capture collects what a command writes and logs it line by line, in the order it came.
+// capture collects what a command writes and shows it line by line, in the order it came, as the
+// resource's status.
 type capture struct {
 	stdout stream
 	stderr stream
@@ -112,7 +112,7 @@ func newCapture(log *logger) *capture {
 	go func() {
 		defer close(captured.done)
 		for line := range captured.lines {
-			log.info(line)
+			log.status(line)
 		}
 	}()
 	return captured

@@ -157,7 +157,7 @@ func (p *provider) Diff(_ context.Context, request *pulumirpc.DiffRequest) (*pul
 	if err != nil {
 		return nil, err
 	}
-	return diffInputs(withoutSecrets(olds), withoutSecrets(news)), nil
+	return diffInputs(olds, news), nil
 }
 
 func (p *provider) Create(ctx context.Context, request *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {

@@ -73,14 +73,17 @@ func TestRemoteCommandErrorHasNoSecret(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
+	_, withEnvironment := plugin.create(localType, map[string]any{
+		"create": "echo $WORD; exit 1", "environment": map[string]any{"WORD": secretText("hunter2hunter2")},
+	}, runOptions{})
 	logged := plugin.engine.logged()
 	_, secretCommand := plugin.create(remoteType, map[string]any{
 		"connection": server.connection(nil),
 		"create":     secretText("echo hunter2hunter2; exit 1"),
 	}, runOptions{})
-	for _, shown := range []string{err.Error(), logged} {
+	for _, shown := range []string{err.Error(), withEnvironment.Error(), logged} {
 		if strings.Contains(shown, "hunter2") {
-			t.Errorf("secret stdin is shown: %s", shown)
+			t.Errorf("a secret is shown: %s", shown)
 		}
 	}
 	if strings.Contains(secretCommand.Error(), `running "echo`) {
@@ -396,8 +399,13 @@ func TestDiff(t *testing.T) {
 			if got := response.GetChanges() == pulumirpc.DiffResponse_DIFF_SOME; got != test.changed {
 				t.Errorf("changed is %v", got)
 			}
-			if got := len(response.GetReplaces()) > 0; got != test.replace {
-				t.Errorf("replaces are %v", response.GetReplaces())
+			if got := strings.Join(response.GetReplaces(), " "); got != map[bool]string{true: "triggers"}[test.replace] {
+				t.Errorf("replaces are %q", got)
+			}
+			for path := range response.GetDetailedDiff() {
+				if strings.HasPrefix(path, "connection.") {
+					t.Errorf("%s tells about the inside of a secret", path)
+				}
 			}
 		})
 	}

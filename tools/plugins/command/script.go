@@ -14,7 +14,7 @@ var loggingModes = []string{"stdout", "stderr", "stdoutAndStderr", "none"}
 
 // scriptFields are the inputs that local and remote commands share.
 var scriptFields = []field{
-	{name: "addPreviousOutputInEnv", shape: flagShape, fallback: true},
+	{name: "addPreviousOutputInEnv", shape: flagShape},
 	{name: "create", shape: textShape},
 	{name: "update", shape: textShape},
 	{name: "delete", shape: textShape},
@@ -71,6 +71,11 @@ func newScript(name string, inputs resource.PropertyMap, before output, log *log
 	}
 	if in.isSecret("stdin") {
 		run.log = run.log.hiding(run.stdin)
+	}
+	if in.isSecret("environment") {
+		for _, value := range run.environment {
+			run.log = run.log.hiding(value)
+		}
 	}
 	if in.flag("addPreviousOutputInEnv", true) {
 		if before.stdout != "" {
