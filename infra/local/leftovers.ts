@@ -1,11 +1,14 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
+import { projectRoot } from "../../components/sourceFile";
 import {
   ALIAS_PREFIX,
   BRIDGE_PREFIX,
   CGROUP_PREFIX,
   environmentNames,
   machinesRoot,
+  SCRIPT_PATH,
   VETH_PREFIX,
 } from "./naming";
 
@@ -34,6 +37,31 @@ export function findLeftovers(environment?: string, root: string = machinesRoot(
     ...namedNetworkNamespaces(environment),
     ...files(names?.folder ?? root),
   ];
+}
+
+/**
+ * Removes what an interrupted run of this checkout left of an environment that the engine no longer knows. Nothing of a stack
+ * that still has machines in its state may be handed here. Does nothing when there is nothing.
+ *
+ * @throws Error when the environment belongs to another checkout, or something cannot be removed
+ */
+export function removeLeftovers(environment: string, root: string = machinesRoot()): void {
+  const names = environmentNames(root, environment);
+  if (!existsSync(names.folder)) return;
+  const result = spawnSync(join(projectRoot(), "infra/local/scripts/network.sh"), ["delete"], {
+    env: {
+      PATH: SCRIPT_PATH,
+      LC_ALL: "C",
+      GG_ENVIRONMENT_DIR: names.folder,
+      GG_OWNER_STACK: environment,
+      GG_OWNER_PROJECT: realpathSync(projectRoot()),
+      GG_BRIDGE: names.bridge,
+      GG_ALIAS: names.alias,
+    },
+    encoding: "utf8",
+  });
+  if (result.status !== 0)
+    throw new Error(result.stderr.trim() || `network.sh delete ended with ${result.status}`);
 }
 
 /** A machine's processes are found by their control groups: what it starts cannot leave them. */

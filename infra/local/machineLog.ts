@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "../../components/sourceFile";
-import { machineNames, machinesRoot } from "./naming";
+import { machineNames, machinesRoot, SCRIPT_PATH } from "./naming";
 
 /**
  * Last lines a machine said: its console before systemd took over, then its journal. Works for dead machines too. For error
@@ -21,7 +21,7 @@ export function tailMachineLog(
   if (!existsSync(join(folder, "machine.conf"))) return "";
   const result = spawnSync(join(projectRoot(), "infra/local/scripts/machine.sh"), ["log", String(lines)], {
     env: {
-      PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      PATH: SCRIPT_PATH,
       LC_ALL: "C",
       GG_MACHINE_DIR: folder,
     },

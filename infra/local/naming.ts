@@ -13,6 +13,9 @@ export const CGROUP_PREFIX = "gourmetgram-";
 /** Alias of our bridges starts with this; it tells them from other people's interfaces of the same name. */
 export const ALIAS_PREFIX = "gourmetgram ";
 
+/** Where the scripts find their programs, whoever's shell they are started from. */
+export const SCRIPT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /** Names on the host that one environment uses. All follow from the data folder and the environment's name. */
 export interface EnvironmentNames {
   /** Folder of the environment's machines. */

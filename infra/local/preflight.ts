@@ -7,7 +7,7 @@ import { isForeign, readOwner } from "./machineFolder";
 import { environmentNames, machinesRoot } from "./naming";
 
 export type { LocalHostSpec } from "./hostResources";
-export { findLeftovers, type Leftover } from "./leftovers";
+export { findLeftovers, type Leftover, removeLeftovers } from "./leftovers";
 export { tailMachineLog } from "./machineLog";
 
 /** inotify instances counted on a running cluster: systemd 4, kubelet 7, dbus, containerd and kube-proxy 1 each, on every node. */

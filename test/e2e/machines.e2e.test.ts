@@ -358,6 +358,9 @@ describe("faults", () => {
     await sleep(700);
     await doomed.stop(true);
     await attempt;
+    expect(findLeftovers(environment, root).map(({ kind }) => kind)).toEqual(
+      expect.arrayContaining(["interface", "file"]),
+    );
     expect(existsSync(machineNames(root, environment, "node").folder)).toBe(true);
     await provider.delete(NETWORK, network.id, network.state);
     expect(findLeftovers(environment, root)).toEqual([]);

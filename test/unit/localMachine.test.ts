@@ -195,7 +195,7 @@ describe("control groups", () => {
   const shell = (call: string) =>
     execFileSync("bash", [
       "-euc",
-      `. ${projectRoot()}/infra/local/scripts/common.sh; . ${projectRoot()}/infra/local/scripts/cgroup.sh; ${call}`,
+      `. ${projectRoot()}/infra/local/scripts/base.sh; . ${projectRoot()}/infra/local/scripts/cgroup.sh; ${call}`,
     ])
       .toString()
       .trim();
@@ -273,7 +273,7 @@ test("the scripts are clean for shellcheck", (context) => {
   } catch {
     context.skip("shellcheck is not installed");
   }
-  const scripts = ["common.sh", "cgroup.sh", "network.sh", "machine.sh", "enter.sh"];
+  const scripts = ["base.sh", "cgroup.sh", "network.sh", "machine.sh", "enter.sh"];
   execFileSync("shellcheck", [
     "-x",
     ...scripts.map((name) => join(projectRoot(), "infra/local/scripts", name)),

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { realpathSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Owner } from "../../infra/local/machineFolder";
+import { SCRIPT_PATH } from "../../infra/local/naming";
 import type { CallContext } from "./resourceKind";
 
 /** This checkout: the compiled provider is at `build/tools/provider` in it. */
@@ -30,7 +31,7 @@ export async function runScript(
 ): Promise<void> {
   const child = spawn(join(SCRIPTS, script), [verb], {
     env: {
-      PATH: `${process.env.PATH ?? ""}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`,
+      PATH: `${process.env.PATH ?? ""}:${SCRIPT_PATH}`,
       LC_ALL: "C",
       GG_OWNER_STACK: owner.stack,
       GG_OWNER_PROJECT: owner.project,

@@ -11,8 +11,8 @@
 # `create` reads the values from the environment and the private SSH host key from stdin; the other verbs read the folder.
 set -euo pipefail
 scripts=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source-path=SCRIPTDIR source=common.sh
-. "$scripts/common.sh"
+# shellcheck source-path=SCRIPTDIR source=base.sh
+. "$scripts/base.sh"
 # shellcheck source-path=SCRIPTDIR source=cgroup.sh
 . "$scripts/cgroup.sh"
 
@@ -410,7 +410,11 @@ case ${1:-} in
     ;;
   update) update ;;
   delete) delete ;;
-  run) run_machine ;;
+  run)
+    run_machine
+    # This process lives as long as the machine; the rest of the script may be another version's by then.
+    exit 0
+    ;;
   log) load && log_lines "${2:-40}" ;;
   *) fail "usage: machine.sh create|start|stop|restart|update|delete|log [LINES]" ;;
 esac

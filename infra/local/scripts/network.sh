@@ -3,8 +3,8 @@
 # Environment: GG_ENVIRONMENT_DIR GG_OWNER_STACK GG_OWNER_PROJECT GG_BRIDGE GG_GATEWAY GG_PREFIX GG_ALIAS
 set -euo pipefail
 scripts=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source-path=SCRIPTDIR source=common.sh
-. "$scripts/common.sh"
+# shellcheck source-path=SCRIPTDIR source=base.sh
+. "$scripts/base.sh"
 
 need_env GG_ENVIRONMENT_DIR GG_OWNER_STACK GG_OWNER_PROJECT GG_BRIDGE GG_ALIAS
 lock_folder "$GG_ENVIRONMENT_DIR"
