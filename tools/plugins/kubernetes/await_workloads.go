@@ -100,7 +100,10 @@ func decideDeployment(v view) outcome {
 		return outcome{done: true} // by its own spec nothing will happen
 	}
 	if v.at(1) == nil {
-		return generic(o) // its ReplicaSets may not be watched: the Deployment's own numbers must do
+		// Its ReplicaSets are not known yet, or may not be watched: the Deployment's own numbers must do.
+		result := generic(o)
+		result.progress = "[1/2] Waiting for app ReplicaSet to be available"
+		return result
 	}
 	var current *unstructured.Unstructured
 	for _, rs := range v.at(1) {
