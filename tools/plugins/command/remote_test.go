@@ -40,6 +40,11 @@ func TestRemoteCommandKeepsTheConnectionSecret(t *testing.T) {
 	if !state["connection"].IsSecret() {
 		t.Error("the connection in the state must be secret although it was given in plain")
 	}
+	// The official plugin marks the key inside the secret, too, and compares the marks: without ours a change to the
+	// official plugin would run every command again.
+	if !state["connection"].SecretValue().Element.ObjectValue()["privateKey"].IsSecret() {
+		t.Error("the key inside the connection must be marked, too")
+	}
 	state = plugin.mustCreate(remoteType, map[string]any{
 		"connection": server.connection(nil), "create": "true", "stdin": secretText("a secret line"),
 	})
@@ -377,9 +382,9 @@ func TestDiff(t *testing.T) {
 		changed bool
 		replace bool
 	}{
-		"nothing":         {func(map[string]any) {}, false, false},
-		"a secret mark":   {func(in map[string]any) { in["create"] = secretText("true") }, false, false},
-		"another default": {func(in map[string]any) { in["addPreviousOutputInEnv"] = true }, false, false},
+		"nothing":               {func(map[string]any) {}, false, false},
+		"a secret mark":         {func(in map[string]any) { in["create"] = secretText("true") }, false, false},
+		"a default spelled out": {func(in map[string]any) { in["addPreviousOutputInEnv"] = true }, true, false},
 		"another address": {func(in map[string]any) {
 			in["connection"] = map[string]any{"host": "other", "privateKey": secretText("k")}
 		}, true, false},
