@@ -88,3 +88,21 @@ function wrapSecrets(raw: Record<string, unknown>): Record<string, unknown> {
 function property(value: unknown, key: string): unknown {
   return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : undefined;
 }
+
+/** How far the graph of an environment can go. */
+const LAYERS = ["machines", "cluster", "platform"] as const;
+export type Layer = (typeof LAYERS)[number];
+
+/**
+ * The last layer to make, for measurements: `GOURMETGRAM_UP_TO`. An environment cut short is not a supported one.
+ *
+ * @throws Error naming the layers, when it is none of them
+ */
+export function readLastLayer(environment: NodeJS.ProcessEnv = process.env): Layer {
+  const value = environment["GOURMETGRAM_UP_TO"] || "platform";
+  const layer = LAYERS.find((candidate) => candidate === value);
+  if (layer === undefined) {
+    throw new Error(`GOURMETGRAM_UP_TO = ${value} is no layer. Allowed: ${LAYERS.join(", ")}`);
+  }
+  return layer;
+}

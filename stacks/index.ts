@@ -1,8 +1,12 @@
-import { readBundleLocation, readEnvironment } from "./config";
+import { readBundleLocation, readEnvironment, readLastLayer } from "./config";
 import { Environment } from "./environment";
 
 // The Pulumi program: settings -> environment -> outputs. Everything else is in the modules it names.
 const spec = readEnvironment();
-const environment = new Environment(spec.name, { spec, bundle: readBundleLocation() });
+const environment = new Environment(spec.name, {
+  spec,
+  bundle: readBundleLocation(),
+  upTo: readLastLayer(),
+});
 
 export const { kubeconfig, urls, credentials, nodes, ssh } = environment.outputs;
