@@ -3,10 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { GoRow } from "../../stacks/pins";
+import { estimateSeconds } from "../../tools/bundle/estimates";
 import { goEnvironment, renderGoMod } from "../../tools/bundle/goBuild";
 import { Lane } from "../../tools/bundle/lane";
 import { parseArguments } from "../../tools/bundle/main";
-import { planBundle } from "../../tools/bundle/plan";
+import { observedPace, planBundle, remainingSeconds } from "../../tools/bundle/plan";
 import { formatEvent } from "../../tools/bundle/progress";
 import { isMounted, pruneOld } from "../../tools/bundle/prune";
 import { machineCause, runCommand } from "../../tools/bundle/runCommand";
@@ -206,6 +207,21 @@ describe("the command", () => {
     expect(plan.stayBytes).toBeLessThan(4e9);
     expect(plan.peakBytes).toBeLessThan(25e9);
     expect(plan.freeBytes).toBeGreaterThan(0);
+  });
+
+  it("learns from what has ended how fast this machine is", () => {
+    expect(observedPace(new Map([["pause", 60]]))).toBe(1);
+    const slow = new Map([["kubernetes", 2 * estimateSeconds("kubernetes")]]);
+    expect(observedPace(slow)).toBeCloseTo(2);
+    expect(observedPace(new Map([["kubernetes", 1]]))).toBeCloseTo(0.3);
+  });
+
+  it("counts what a running step has taken, and never less than nothing", () => {
+    const all = remainingSeconds(["kubernetes", "minio"]);
+    expect(remainingSeconds(["kubernetes", "minio"], (name) => (name === "kubernetes" ? 10 : 0))).toBe(
+      all - 10,
+    );
+    expect(remainingSeconds(["kubernetes"], () => 1e6)).toBe(0);
   });
 
   it("prints one line an event", () => {

@@ -7,6 +7,7 @@ import type { CachePaths } from "../cache/paths";
 import { type Artifact, type BuildResult, ensureArtifactFolder } from "./artifact";
 import { buildC } from "./cBuild";
 import { buildDebianLayer, extractDebianFiles } from "./debianRootfs";
+import { estimateSeconds } from "./estimates";
 import { folderOf, rankOf } from "./folders";
 import { buildGo, downloadGoModule } from "./goBuild";
 import { fetchImage } from "./imageDownload";
@@ -14,7 +15,7 @@ import { Lane } from "./lane";
 import { buildMachineRootfs } from "./machineImage";
 import { buildImage, type LayerBlob } from "./ociImage";
 import { fetchOfficial } from "./officialDownload";
-import { remainingSeconds } from "./plan";
+import { observedPace, remainingSeconds } from "./plan";
 import { ensurePrerequisites, missingPrerequisites } from "./prerequisites";
 import type { Report } from "./progress";
 import { artifactKey, inputsOf, rowOf, sourceFolder } from "./recipes";
@@ -76,7 +77,12 @@ export class Builder {
 
   private remaining(): number {
     const now = Date.now();
-    return remainingSeconds([...this.open], (name) => (now - (this.running.get(name) ?? now)) / 1000);
+    const elapsed = (name: string) => (now - (this.running.get(name) ?? now)) / 1000;
+    const overdue = [...this.running.keys()].filter((name) => elapsed(name) > estimateSeconds(name));
+    const pace = observedPace(
+      new Map([...this.spent, ...overdue.map((name) => [name, elapsed(name)] as const)]),
+    );
+    return remainingSeconds([...this.open], elapsed) * pace;
   }
 
   private tell(name: string, message: string): void {

@@ -92,3 +92,17 @@ export function remainingSeconds(
   const rest = names.filter((name) => !usesCompiler(name) && !last.includes(name));
   return Math.max(sum(compile) + sum(rest) / 2, sum(rest)) + sum(last);
 }
+
+/**
+ * How much slower (or faster) than estimated this machine is now, from the steps that have ended and those that have
+ * already taken longer than estimated. 1 until half a minute of estimated work has been seen.
+ */
+export function observedPace(taken: ReadonlyMap<string, number>): number {
+  let estimated = 0;
+  let actual = 0;
+  for (const [name, seconds] of taken) {
+    estimated += estimateSeconds(name);
+    actual += seconds;
+  }
+  return estimated < 30 ? 1 : Math.min(Math.max(actual / estimated, 0.3), 5);
+}
