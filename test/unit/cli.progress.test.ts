@@ -191,6 +191,14 @@ describe("errors of a run", () => {
     expect(shown).toEqual(["warning: Machine node1: deprecated", "printed by the program"]);
   });
 
+  it("that are lists are told by the first entry, cancellations not at all", () => {
+    const { shown } = failuresOf(
+      error("2 errors occurred:\n\t* not ready\n\t* no pods"),
+      error("2 errors occurred:\n\t* operation was cancelled"),
+    );
+    expect(shown).toEqual(["error: Machine node2: not ready"]);
+  });
+
   it("are told at once by their first line, URNs shortened", () => {
     const { shown, text } = failuresOf(error(`resource "${machine("node9")}" was not created:\nat all`));
     expect(shown).toEqual(['error: Machine node2: resource "Machine node9" was not created:']);

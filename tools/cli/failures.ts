@@ -68,9 +68,16 @@ export class FailureCollector {
       if (EMPTY_MESSAGES.some((pattern) => pattern.test(message))) {
         return undefined;
       }
-      this.found.push({ ...(resource === undefined ? {} : { resource }), message, next: nextStep(message) });
+      const failure = {
+        ...(resource === undefined ? {} : { resource }),
+        message,
+        next: nextStep(message),
+      };
+      this.found.push(failure);
       // The run goes on until the steps that have begun are finished, which can take minutes: do not keep it till then.
-      return `error: ${resource === undefined ? "" : `${resource}: `}${message.split("\n")[0]}`;
+      return isCancellation(failure)
+        ? undefined
+        : `error: ${resource === undefined ? "" : `${resource}: `}${firstLine(message)}`;
     }
     if (diagnostic.severity.startsWith("info") && resource === undefined) {
       return message;
@@ -99,6 +106,12 @@ export function formatFailures(failures: readonly Failure[]): string {
       return `${resource === undefined ? "Error" : `Error in ${resource}`}:\n  ${indented}\n  next: ${next}`;
     })
     .join("\n\n");
+}
+
+/** The first line that says something: lists of errors begin with their number. */
+function firstLine(message: string): string {
+  const lines = message.split("\n").map((line) => line.replace(/^[\s*]+/, ""));
+  return lines.find((line) => line !== "" && !/^\d+ errors? occurred:$/.test(line)) ?? "";
 }
 
 /** URNs in messages say the same as the title, ten times as long. */
