@@ -67,25 +67,35 @@ func onItsWay(err error) bool {
 // isPassing tells failures of the connection or the server's health from answers.
 func isPassing(err error) bool {
 	var network net.Error
-	return apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) || apierrors.IsServiceUnavailable(err) ||
+	if apierrors.IsInternalError(err) && strings.Contains(err.Error(), "etcdserver:") {
+		return true // it elects a leader, or is slow
+	}
+	return apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsTooManyRequests(err) || apierrors.IsServiceUnavailable(err) ||
 		utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) ||
 		utilnet.IsHTTP2ConnectionLost(err) || errors.As(err, &network) && network.Timeout()
 }
 
-// persist repeats try while it fails for something on its way.
+// persist repeats a write while it fails for something on its way.
 func (p *provider) persist(ctx context.Context, w write, verb string, try func() error) error {
 	patience := settleTime
 	if p.cluster.expectsCRD(gvkOf(w.inputs).GroupKind()) {
 		patience = settleTimeCRD
 	}
+	return repeat(ctx, patience, onItsWay, w.report, verb, try)
+}
+
+// repeat tries again, with growing pauses, while patience lasts and the error passes.
+func repeat(
+	ctx context.Context, patience time.Duration, passes func(error) bool, report *reporter, verb string, try func() error,
+) error {
 	deadline := time.Now().Add(patience)
 	pause := firstPause
 	for i := 1; ; i++ {
 		err := try()
-		if err == nil || !onItsWay(err) || time.Now().Add(pause).After(deadline) {
+		if err == nil || !passes(err) || time.Now().Add(pause).After(deadline) {
 			return err
 		}
-		w.report.status("Retry #%d; %s failed: %v", i, verb, err)
+		report.status("Retry #%d; %s failed: %v", i, verb, err)
 		select {
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), err)

@@ -70,11 +70,14 @@ func jobSources(o *unstructured.Unstructured) []source {
 
 func deploymentSources(o *unstructured.Unstructured) []source {
 	ns := o.GetNamespace()
-	return []source{
+	sources := []source{
 		{resource: pods, namespace: ns, labels: selected(o)},
 		{resource: replicaSets, namespace: ns, labels: selected(o)},
-		{resource: claims, namespace: ns},
 	}
+	if len(claimNames(o)) > 0 {
+		sources = append(sources, source{resource: claims, namespace: ns})
+	}
+	return sources
 }
 
 const revision = "deployment.kubernetes.io/revision"
@@ -158,19 +161,26 @@ func decideDeployment(v view) outcome {
 	return result
 }
 
-// unboundClaims names the claims of a pod template that are not bound.
-func unboundClaims(o *unstructured.Unstructured, there []*unstructured.Unstructured) []string {
+// claimNames gives the claims a pod template mounts.
+func claimNames(o *unstructured.Unstructured) []string {
 	v, _ := lookup(o.Object, "spec", "template", "spec", "volumes")
 	volumes, _ := v.([]any)
 	var names []string
 	for _, volume := range volumes {
-		name, ok := lookup(volume, "persistentVolumeClaim", "claimName")
-		if !ok {
-			continue
+		if name, ok := lookup(volume, "persistentVolumeClaim", "claimName"); ok {
+			names = append(names, fmt.Sprint(name))
 		}
+	}
+	return names
+}
+
+// unboundClaims names those of them that are there but not bound.
+func unboundClaims(o *unstructured.Unstructured, there []*unstructured.Unstructured) []string {
+	var names []string
+	for _, name := range claimNames(o) {
 		for _, claim := range there {
 			if claim.GetName() == name && lookupString(claim, "status", "phase") != "Bound" {
-				names = append(names, claim.GetName())
+				names = append(names, name)
 			}
 		}
 	}

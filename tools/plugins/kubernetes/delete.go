@@ -115,9 +115,8 @@ func (p *provider) deleteObject(
 	client dynamic.ResourceInterface, target *unstructured.Unstructured, state checkpoint, seconds float64, report *reporter,
 ) error {
 	policy := propagation(state.inputs)
-	w := write{inputs: target, report: report}
 	gone := false
-	err := p.persist(p.ctx, w, "deletion", func() error {
+	err := repeat(p.ctx, settleTime, isPassing, report, "deletion", func() error {
 		err := client.Delete(p.ctx, target.GetName(), metav1.DeleteOptions{PropagationPolicy: &policy})
 		gone = apierrors.IsNotFound(err)
 		if gone {

@@ -64,27 +64,25 @@ type reporter struct {
 	secrets *redactor
 
 	mu   sync.Mutex
-	last string
+	last string // the status that shows now
 	said map[string]bool
 }
 
+// status shows a line until the next one.
 func (r *reporter) status(format string, args ...any) {
-	r.ephemeral(info, fmt.Sprintf(format, args...))
-}
-
-func (r *reporter) statusWarning(format string, args ...any) {
-	r.ephemeral(warning, fmt.Sprintf(format, args...))
-}
-
-func (r *reporter) ephemeral(level severity, message string) {
-	message = r.secrets.hide(message)
+	message := r.secrets.hide(fmt.Sprintf(format, args...))
 	r.mu.Lock()
 	repeated := r.last == message
 	r.last = message
 	r.mu.Unlock()
 	if !repeated {
-		r.host.log(r.urn, level, true, message)
+		r.host.log(r.urn, info, true, message)
 	}
+}
+
+// statusWarning shows a warning until the next status, once per operation.
+func (r *reporter) statusWarning(format string, args ...any) {
+	r.once(warning, true, fmt.Sprintf(format, args...))
 }
 
 // clear empties the status column once the operation is over.
@@ -100,15 +98,20 @@ func (r *reporter) clear() {
 
 // say writes a lasting line, once per operation.
 func (r *reporter) say(level severity, format string, args ...any) {
-	message := r.secrets.hide(fmt.Sprintf(format, args...))
+	r.once(level, false, fmt.Sprintf(format, args...))
+}
+
+func (r *reporter) once(level severity, ephemeral bool, message string) {
+	message = r.secrets.hide(message)
+	key := fmt.Sprint(ephemeral, message)
 	r.mu.Lock()
-	repeated := r.said[message]
+	repeated := r.said[key]
 	if r.said == nil {
 		r.said = map[string]bool{}
 	}
-	r.said[message] = true
+	r.said[key] = true
 	r.mu.Unlock()
 	if !repeated {
-		r.host.log(r.urn, level, false, message)
+		r.host.log(r.urn, level, ephemeral, message)
 	}
 }

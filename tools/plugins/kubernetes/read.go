@@ -76,7 +76,11 @@ func (p *provider) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pulum
 	if err != nil {
 		return nil, p.failed(urn, err)
 	}
-	live, err := client.Get(ctx, name, metav1.GetOptions{})
+	var live *unstructured.Unstructured
+	err = repeat(ctx, settleTime, isPassing, report, "reading", func() error {
+		live, err = client.Get(ctx, name, metav1.GetOptions{})
+		return err
+	})
 	if apierrors.IsNotFound(err) {
 		return gone, nil
 	}

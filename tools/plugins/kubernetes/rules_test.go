@@ -249,7 +249,7 @@ func TestAHundredDiffsAreQuick(t *testing.T) {
 			t.Fatal(d)
 		}
 	}
-	if took := time.Since(begin); took > time.Second {
+	if took := time.Since(begin); took > 5*time.Second {
 		t.Errorf("100 diffs took %s without any cluster", took)
 	}
 }
@@ -508,11 +508,16 @@ func TestObserved(t *testing.T) {
 
 func TestRedactor(t *testing.T) {
 	r := &redactor{}
-	in := props(parse(t, `{kind: Secret, data: {a: c3VwZXItc2VjcmV0}, stringData: {b: other-secret, c: abc}}`))
-	in["x"] = resource.MakeSecret(resource.NewObjectProperty(props(parse(t, `{deep: [very-deep]}`))))
+	in := props(parse(t, `{kind: Secret, data: {a: U3VwZXItc2VjcmV0}, stringData: {b: Other-Secret1, c: abc}}`))
+	in["x"] = resource.MakeSecret(resource.NewObjectProperty(props(parse(t, `{deep: [very-Deep]}`))))
 	r.learn(in)
-	got := r.hide("super-secret c3VwZXItc2VjcmV0 other-secret very-deep abc plain")
+	got := r.hide("Super-secret U3VwZXItc2VjcmV0 Other-Secret1 very-Deep abc plain")
 	if got != "[secret] [secret] [secret] [secret] abc plain" {
+		t.Errorf("%q", got)
+	}
+	words := &redactor{}
+	words.learn(props(parse(t, `{kind: Secret, stringData: {user: mlflow, host: postgres.platform, password: hunter2, long: correct-horse-battery}}`)))
+	if got := words.hide("mlflow at postgres.platform with hunter2, correct-horse-battery"); got != "mlflow at postgres.platform with [secret], [secret]" {
 		t.Errorf("%q", got)
 	}
 }
@@ -555,5 +560,23 @@ func TestUnderscoresOfCRDFields(t *testing.T) {
 	back := toOutputs(o.Object)["spec"].ObjectValue()["a"].ObjectValue()
 	if _, ok := back["x_kubernetes_preserve_unknown_fields"]; !ok {
 		t.Errorf("%v", back)
+	}
+}
+
+func TestMessagesAreNotRepeated(t *testing.T) {
+	said := &recorder{}
+	r := &reporter{host: said, secrets: &redactor{}}
+	for range 3 {
+		r.status("waiting")
+		r.statusWarning("pod is ill")
+		r.say(warning, "careful")
+	}
+	r.status("nearly")
+	r.status("waiting")
+	r.clear()
+	r.clear()
+	want := []string{"0/true waiting", "1/true pod is ill", "1/false careful", "0/true nearly", "0/true waiting", "0/true "}
+	if !slices.Equal(said.lines, want) {
+		t.Errorf("said %q", said.lines)
 	}
 }

@@ -56,8 +56,20 @@ func markLastApplied(outputs resource.PropertyMap) {
 	}
 }
 
-// shortestSecret is the length below which a value is too common to be blanked in messages.
-const shortestSecret = 6
+// Values shorter than shortestSecret are too common to be blanked in messages, and so are plain words (a user name, a
+// database's) shorter than shortestWord: blanking "mlflow" would make every message about it unreadable.
+const (
+	shortestSecret = 6
+	shortestWord   = 20
+)
+
+func tellsTooMuch(value string) bool {
+	if len(value) < shortestSecret {
+		return false
+	}
+	plain := strings.Trim(value, "abcdefghijklmnopqrstuvwxyz-._/") == ""
+	return !plain || len(value) >= shortestWord
+}
 
 // redactor blanks the secrets it was told about in messages. A nil redactor blanks nothing.
 type redactor struct {
@@ -99,7 +111,7 @@ func collectSecrets(v resource.PropertyValue, secret bool, found map[string]bool
 	switch {
 	case v.IsSecret():
 		collectSecrets(v.SecretValue().Element, true, found)
-	case v.IsString() && secret && len(v.StringValue()) >= shortestSecret:
+	case v.IsString() && secret && tellsTooMuch(v.StringValue()):
 		found[v.StringValue()] = true
 	case v.IsArray():
 		for _, item := range v.ArrayValue() {
@@ -116,7 +128,7 @@ func collectDecoded(v resource.PropertyValue, found map[string]bool) {
 	encoded := map[string]bool{}
 	collectSecrets(v, true, encoded)
 	for value := range encoded {
-		if plain, err := base64.StdEncoding.DecodeString(value); err == nil && len(plain) >= shortestSecret {
+		if plain, err := base64.StdEncoding.DecodeString(value); err == nil && tellsTooMuch(string(plain)) {
 			found[string(plain)] = true
 		}
 	}
