@@ -83,6 +83,8 @@ export class RemoteStep extends pulumi.ComponentResource {
       },
       {
         parent: this,
+        // Said again for the command: a component's own dependencies order creation, not deletion and replacement.
+        ...(opts?.dependsOn ? { dependsOn: opts.dependsOn } : {}),
         customTimeouts: { create: timeout, update: timeout, delete: timeout },
         // The successor acts on the same machine as its predecessor: never before that one has cleaned up.
         deleteBeforeReplace: true,

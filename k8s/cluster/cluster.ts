@@ -232,7 +232,7 @@ export class Cluster extends pulumi.ComponentResource {
         rerun: "always",
         runOnDelete: true,
         // A machine made anew, the node's own or the cluster's home, is admitted anew.
-        triggers: [machine.instanceId, home.instanceId],
+        triggers: machine === home ? [home.instanceId] : [machine.instanceId, home.instanceId],
         timeout: `${seconds + 120}s`,
       },
       {

@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { Certificate, CertificateAuthority } from "../../components/certificates";
 import { KeyPair } from "../../components/keys";
-import { Password, Token } from "../../components/random";
+import { RandomBytes, Token } from "../../components/random";
 import { adminIdentity } from "./kubeadmConfig";
 
 /** Ten years: the authorities outlive any environment; what is signed by them is renewed before. */
@@ -44,10 +44,7 @@ export class ClusterPki extends pulumi.ComponentResource {
     this.serviceAccountKey = new KeyPair(`${name}-service-account`, { algorithm: "rsa-2048" }, parent);
     this.admin = this.sign(`${name}-admin`, { ...adminIdentity, usages: ["clientAuth"] }, parent);
     this.bootstrapToken = new Token(`${name}-bootstrap-token`, {}, parent).result;
-    // 32 characters of a random password are 32 bytes; their entropy (62^32) is that of a 190-bit key.
-    this.encryptionKey = new Password(`${name}-encryption-key`, { length: 32 }, parent).result.apply((key) =>
-      Buffer.from(key, "utf8").toString("base64"),
-    );
+    this.encryptionKey = new RandomBytes(`${name}-encryption-key`, { length: 32 }, parent).base64;
     this.registerOutputs({});
   }
 

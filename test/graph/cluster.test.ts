@@ -10,7 +10,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 import type { Machine, NodeRole, NodeSpec } from "../../components/contracts";
 import { Cluster, checkCluster, nodeLabels } from "../../k8s/cluster/cluster";
-import { type FakeOutputs, fakeSecret } from "../support/fakeOutputs";
 import { type Graph, type GraphNode, recordGraph } from "../support/graph";
 
 let manifests: string;
@@ -66,49 +65,35 @@ function machine(name: string, spec: NodeSpec): Machine {
 }
 
 function clusterGraph(roles: Readonly<Record<string, NodeRole>>): Promise<Graph> {
-  return recordGraph(
-    () => {
-      const machines = Object.fromEntries(
-        Object.entries(roles).map(([name, role], index) => [
-          name,
-          machine(name, { role, address: `10.87.0.${11 + index}` }),
-        ]),
-      );
-      const cluster = new Cluster("cluster", {
-        clusterName: "demo",
-        machines,
-        kubernetesVersion: "v1.34.2",
-        podCidr: "10.244.0.0/16",
-        serviceCidr: "10.96.0.0/16",
-        imageRepository: "registry.example",
-        etcdTag: "3.6.4-0",
-        corednsTag: "v1.12.4",
-        images: {
-          flannel: "flannel:1",
-          pause: "pause:1",
-          localPathProvisioner: "local-path:1",
-          localPathHelper: "busybox:1",
-          metricsServer: "metrics:1",
-        },
-        manifestsFolder: manifests,
-        bundleKey: "abc",
-      });
-      return { kubeconfig: cluster.access.kubeconfig };
-    },
-    { fakes: pkiFakes },
-  );
+  return recordGraph(() => {
+    const machines = Object.fromEntries(
+      Object.entries(roles).map(([name, role], index) => [
+        name,
+        machine(name, { role, address: `10.87.0.${11 + index}` }),
+      ]),
+    );
+    const cluster = new Cluster("cluster", {
+      clusterName: "demo",
+      machines,
+      kubernetesVersion: "v1.34.2",
+      podCidr: "10.244.0.0/16",
+      serviceCidr: "10.96.0.0/16",
+      imageRepository: "registry.example",
+      etcdTag: "3.6.4-0",
+      corednsTag: "v1.12.4",
+      images: {
+        flannel: "flannel:1",
+        pause: "pause:1",
+        localPathProvisioner: "local-path:1",
+        localPathHelper: "busybox:1",
+        metricsServer: "metrics:1",
+      },
+      manifestsFolder: manifests,
+      bundleKey: "abc",
+    });
+    return { kubeconfig: cluster.access.kubeconfig };
+  });
 }
-
-const keyed = (name: string) => ({ certificatePem: `${name}.crt`, privateKeyPem: fakeSecret(`${name}.key`) });
-const pkiFakes: Record<string, FakeOutputs> = {
-  "gourmetgram:tls:CertificateAuthority": (name) => ({ ...keyed(name), publicKeyHash: `${name}.hash` }),
-  "gourmetgram:tls:Certificate": keyed,
-  "gourmetgram:tls:KeyPair": (name) => ({
-    privateKeyPem: fakeSecret(`${name}.key`),
-    publicKeyPem: `${name}.pub`,
-  }),
-  "gourmetgram:random:Token": () => ({ result: fakeSecret("abcdef.0123456789abcdef") }),
-};
 
 const command = (graph: Graph, name: string): GraphNode => graph.get(name, "command:remote:Command");
 
@@ -194,7 +179,7 @@ describe("three nodes", () => {
 
   test("the provider keeps its identity while the authority does, and its kubeconfig is a secret", () => {
     const provider = graph.get("cluster-provider");
-    expect(provider.inputs.clusterIdentifier).toBe("cluster-pki-ca.hash");
+    expect(provider.inputs.clusterIdentifier).toMatch(/^sha256:/);
     expect(provider.secretPaths).toContain("kubeconfig");
     expect(graph.secretOutputs).toContain("kubeconfig");
   });
