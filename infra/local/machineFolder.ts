@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 /** What the scripts record of a machine in its folder, and whether it runs. */
@@ -8,6 +8,11 @@ export interface MachineFolder {
   readonly bundles: string;
   readonly cgroup: string;
   readonly veth: string;
+  /**
+   * The image the machine runs on, or would: `gone` when it was removed, `rebuilt` when another one has taken its place under the
+   * running machine.
+   */
+  readonly imageState: "present" | "gone" | "rebuilt";
   /** Process number of the machine's systemd on the host; `undefined` when the machine is not running. */
   readonly init: number | undefined;
 }
@@ -25,6 +30,7 @@ export function readMachineFolder(folder: string): MachineFolder | undefined {
   return {
     instanceId: conf.instance,
     image: conf.image ?? "",
+    imageState: imageState(folder, conf.image ?? ""),
     bundles: conf.bundles ?? "",
     cgroup: conf.cgroup ?? "",
     veth: conf.veth ?? "",
@@ -60,6 +66,13 @@ export function startTime(stat: string): string | undefined {
     .slice(stat.lastIndexOf(")") + 2)
     .split(" ")
     .at(19);
+}
+
+function imageState(folder: string, image: string): MachineFolder["imageState"] {
+  const found = statSync(join(image, "rootfs"), { throwIfNoEntry: false });
+  if (found === undefined) return "gone";
+  const used = readText(join(folder, "run", "image"))?.trim();
+  return used === undefined || used === `${found.dev}:${found.ino}` ? "present" : "rebuilt";
 }
 
 function runningInit(folder: string): number | undefined {

@@ -15,7 +15,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readMachineFolder } from "../../infra/local/machineFolder";
 import { environmentNames, machineNames } from "../../infra/local/naming";
-import { checkLocalHost, findLeftovers, tailMachineLog } from "../../infra/local/preflight";
+import { checkLocalHost, findLeftovers, removeLeftovers, tailMachineLog } from "../../infra/local/preflight";
 import { makeKeyPair } from "../../tools/provider/keyPair";
 import { machineImage } from "../support/machineImage";
 import { ProviderClient } from "../support/providerClient";
@@ -34,6 +34,8 @@ type State = Record<string, unknown>;
 const image = machineImage();
 const data = mkdtempSync(join(tmpdir(), "machines-e2e-"));
 const root = join(data, "machines");
+// On the image's file system, for hard links to it.
+const beside = mkdtempSync(join(dirname(dirname(image)), "machines-e2e-"));
 const login = makeKeyPair("ed25519");
 const keys = mkdtempSync(join(tmpdir(), "machines-e2e-keys-"));
 let provider: ProviderClient;
@@ -55,6 +57,7 @@ afterAll(async () => {
     await cleaner.stop();
   }
   rmSync(data, { recursive: true, force: true });
+  rmSync(beside, { recursive: true, force: true });
   rmSync(keys, { recursive: true, force: true });
 });
 
@@ -304,6 +307,26 @@ describe("three machines", () => {
     expect(await provider.diff(MACHINE, updated, one.inputs, one.inputs)).toEqual({});
   });
 
+  test("keep their data when the image they run on is lost, and go on with the present one", async () => {
+    const copy = join(beside, "image");
+    await run("cp", ["--archive", "--link", image, copy]);
+    const name = "four";
+    const host = machine(environment, name, "10.97.1.14", cidr, { imageDir: copy });
+    const made = await provider.create(MACHINE, host.inputs);
+    await ssh(host, "echo kept >/opt/local-path-provisioner/kept");
+    rmSync(copy, { recursive: true });
+    const news = { ...host.inputs, imageDir: image };
+    expect(await provider.diff(MACHINE, made.state, host.inputs, news)).toEqual({ imageDir: "update" });
+    const updated = await provider.update(MACHINE, made.state, news);
+    expect(updated).toMatchObject({ instanceId: made.state.instanceId, imageDir: image });
+    expect(await ssh(host, "cat /opt/local-path-provisioner/kept")).toBe("kept");
+    const images =
+      "systemctl start containerd; ctr --namespace k8s.io image ls -q | grep -c bundle.gourmetgram.internal/";
+    expect(Number(await ssh(host, images))).toBeGreaterThan(5);
+    expect(await provider.diff(MACHINE, updated, news, news)).toEqual({});
+    await provider.delete(MACHINE, made.id, updated);
+  });
+
   test("say what happened before they died", async () => {
     await ssh(one, "logger -t bootstrap 'the last words'; journalctl --sync");
     expect(tailMachineLog(environment, "one", 40, root)).toContain("the last words");
@@ -363,6 +386,20 @@ describe("faults", () => {
     );
     expect(existsSync(machineNames(root, environment, "node").folder)).toBe(true);
     await provider.delete(NETWORK, network.id, network.state);
+    expect(findLeftovers(environment, root)).toEqual([]);
+  });
+
+  test("what an interrupted run left is removed by the environment's name", async () => {
+    const environment = "e2e-removed";
+    const cidr = "10.97.9.0/24";
+    const doomed = await ProviderClient.start(environment, { GOURMETGRAM_DATA: data });
+    await doomed.create(NETWORK, { environment, cidr });
+    await doomed.create(MACHINE, machine(environment, "node", "10.97.9.11", cidr).inputs);
+    await doomed.stop(true);
+    expect(new Set(findLeftovers(environment, root).map(({ kind }) => kind))).toEqual(
+      new Set(["process", "interface", "cgroup", "file"]),
+    );
+    removeLeftovers(environment, root);
     expect(findLeftovers(environment, root)).toEqual([]);
   });
 

@@ -72,7 +72,7 @@ export async function updateCall(
     return markSecrets(kind, { ...state, ...plain, ...kept, ...renewed }, secretKeys);
   }
   if (kind.update === undefined) throw new Error("This kind of resource cannot be changed in place.");
-  const outputs = await kind.update(state, { ...plain, ...kept }, context);
+  const outputs = await kind.update(state, plain, context);
   return markSecrets(kind, { ...state, ...plain, ...kept, ...outputs }, secretKeys);
 }
 

@@ -63,15 +63,18 @@ export const localMachine: ResourceKind = {
   },
 
   async update(state, inputs, context) {
+    // Another image is for new machines only, unless the machine's own is lost.
+    const folder = readMachineFolder(state.folder as string);
+    const imageDir = folder?.imageState === "gone" ? inputs.imageDir : state.imageDir;
     const keyChanged = state.sshHostKey !== inputs.sshHostKey;
-    context.progress(machineDrift(state, context).length > 0 ? "starting" : "applying the changes");
+    context.progress(folder?.init === undefined ? "starting" : "applying the changes");
     await script(
       "update",
-      { ...state, ...inputs },
+      { ...state, ...inputs, imageDir },
       context,
       keyChanged ? (inputs.sshHostKey as string) : undefined,
     );
-    return { running: true };
+    return { running: true, imageDir };
   },
 
   async delete(state, context) {
@@ -93,6 +96,14 @@ function machineDrift(state: Properties, context: CallContext): Drift[] {
   if (folder === undefined || folder.instanceId !== state.instanceId) {
     const reason = `The machine ${state.name} is gone from ${path} and is made again.`;
     return [{ property: "instanceId", action: "replace", reason }];
+  }
+  if (folder.imageState === "gone") {
+    const reason = `The image ${folder.image} of the machine ${state.name} is gone (was the cache cleared?); it is restarted on the present one and keeps its data.`;
+    return [{ property: "imageDir", action: "update", reason }];
+  }
+  if (folder.imageState === "rebuilt") {
+    const reason = `The image ${folder.image} was made again under the machine ${state.name}, which is restarted.`;
+    return [{ property: "imageDir", action: "update", reason }];
   }
   if (folder.init === undefined) {
     const reason = `The machine ${state.name} is not running and is started.`;

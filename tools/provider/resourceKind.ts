@@ -40,7 +40,10 @@ export interface ResourceKind {
   drift?(state: Properties, context: CallContext): Promise<readonly Drift[]>;
   /** Current state, or `undefined` when the thing is gone. @default the state as it is */
   read?(state: Properties, context: CallContext): Promise<Properties | undefined>;
-  /** Must exist when a field or a drift has the action "update". Returns the computed outputs. */
+  /**
+   * Must exist when a field or a drift has the action "update". Returns the computed outputs. `inputs` are all new ones; of those
+   * with "keep" the state keeps the old value unless the update returns another.
+   */
   update?(state: Properties, inputs: Properties, context: CallContext): Promise<Properties>;
   /** @default nothing to do: the thing lives in the state only */
   delete?(state: Properties, context: CallContext): Promise<void>;

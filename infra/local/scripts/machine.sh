@@ -5,8 +5,9 @@
 # again is in its folder, GG_MACHINE_DIR; what the namespaces hold (mounts, network) ends with its processes, so a killed
 # machine leaves control groups and files only, and both are recorded in the folder before they are made.
 #   owner machine.conf hosts authorized_key     what it is (data, never sourced)
-#   upper/ work/ root/ disk/                    its overlay, and the folders that must be a real disk
-#   run/                                        while it runs: cgroups, init.pid, init.start
+#   upper/ work/ root/ disk/ proc/              its overlay, the folders that must be a real disk, and files shown below /proc
+#   store                                       the image its container store was made from
+#   run/                                        while it runs: cgroups, init.pid, init.start, image
 #   console.log                                 what was said before systemd took over
 # `create` reads the values from the environment and the private SSH host key from stdin; the other verbs read the folder.
 set -euo pipefail
@@ -67,9 +68,17 @@ save_conf() {
 # The baked container store is shared by links: unpacked layers and blobs are never written in place, only removed as a whole,
 # which removes the link. The databases are written in place and are real copies. Links and not hard links: a layer is one link
 # instead of thousands of folders to make, count and remove, and the store may be on another file system.
+# It is made when the machine starts on an image for the first time; `store` names that image once it is complete.
 seed_containerd() {
   local baked=$image/containerd own=$dir/disk/containerd store=/opt/gourmetgram/containerd path
-  if [[ ! -d $baked ]]; then return 0; fi
+  if [[ -e $dir/store && $(cat "$dir/store") == "$image" ]]; then return 0; fi
+  rm -rf --one-file-system "$own"
+  mkdir -p "$own"
+  if [[ -d $baked ]]; then link_store; fi
+  printf '%s\n' "$image" | write_file "$dir/store" 644
+}
+
+link_store() {
   # Folders and databases, without what is in the two kinds of shared folders.
   (cd "$baked" && find . \( -path '*/snapshots/*' -o -path '*/blobs/*/*' \) -prune -o -print0) |
     tar --create --directory="$baked" --null --no-recursion --files-from=- | tar --extract --directory="$own"
@@ -186,7 +195,6 @@ create() {
   save_conf
   load
   mkdir -p "$dir"/{upper,work,root,run} "$dir"/disk/{containerd,kubelet,etcd,local-path,log/journal}
-  seed_containerd
   make_upper
   write_settings "$dir/upper"
   write_meminfo
@@ -204,6 +212,7 @@ start() {
   load
   [[ -d $image/rootfs && -d $bundles ]] || fail "the image $image or the bundles $bundles of $name are gone: run 'npm run bundle'"
   mkdir -p "$run"
+  seed_containerd
   (cd / && lock_environment && ensure_bridge "$bridge" "$gateway" "$prefix" "$alias")
   cgroup_plan "$cgroup" | write_file "$run/cgroups" 644
   cgroup_make "$run/cgroups" "$memory"
@@ -227,6 +236,7 @@ run_machine() {
   while :; do
     rm -f "$run/go" "$run/init.pid" "$run/init.start"
     mkfifo -m 600 "$run/go"
+    image_number | write_file "$run/image" 644
     (
       cgroup_enter "$run/cgroups" "$BASHPID" root
       exec env -i PATH="$PATH" LC_ALL=C dir="$dir" name="$name" address="$address" prefix="$prefix" gateway="$gateway" \
@@ -340,33 +350,38 @@ is_first() {
   [[ $ids =~ ^[0-9]+[[:space:]]+1$ ]]
 }
 
-# Asks systemd to halt, so that databases inside close in order; after 30 s it is ended as by a power cut.
+# Asks systemd to halt, so that databases inside close in order; after 30 s it is ended as by a power cut. A machine that lost its
+# image stops its services and then finds no program to halt with.
 stop() {
-  local init
+  local init seconds=30
   if running; then
     init=$(cat "$run/init.pid")
     kill -s RTMIN+3 "$init" 2>/dev/null || true
-    wait_for 30 stopped || say "note: $(basename "$dir") did not halt in 30 s, its processes are ended"
+    if [[ ! -d $(conf_value "$dir/machine.conf" image)/rootfs ]]; then seconds=10; fi
+    wait_for "$seconds" stopped || say "note: $(basename "$dir") did not halt in $seconds s, its processes are ended"
   fi
   stop_now
 }
 
 stopped() { ! running; }
 
-# Applies changed values. Those a running machine can take are applied to it; bundles elsewhere need a restart.
+# Number of the image's root folder: another one means that the image was removed and built again under a running machine.
+image_number() { stat --format=%d:%i "$image/rootfs" 2>/dev/null || true; }
+
+# Applies changed values. Those a running machine can take are applied to it; another image or other bundles need a restart.
 update() {
-  local before root
+  local image_before bundles_before root=$dir/upper
   check_owner "$dir"
   load
-  before=$bundles
+  image_before=$image bundles_before=$bundles
+  if running && [[ $GG_BUNDLES != "$bundles_before" || $GG_IMAGE != "$image_before" || $(image_number) != "$(cat "$run/image")" ]]; then
+    stop
+  fi
   save_conf
   load
   write_meminfo
-  root=$dir/upper
-  if running; then root=/proc/$(cat "$run/init.pid")/root; fi
-  if running && [[ $bundles != "$before" ]]; then
-    stop
-    root=$dir/upper
+  if running; then
+    root=/proc/$(cat "$run/init.pid")/root
   fi
   write_settings "$root"
   if IFS= read -r -t 5 key && [[ -n $key ]]; then
