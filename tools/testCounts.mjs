@@ -13,9 +13,10 @@ export function layerOf(file) {
 export function countTests(reports) {
   const layers = {};
   for (const { name, assertionResults } of reports.flatMap((report) => report.testResults)) {
-    const layer = (layers[layerOf(name)] ??= { passed: 0, failed: 0, skipped: 0 });
+    const key = layerOf(name);
+    layers[key] ??= { passed: 0, failed: 0, skipped: 0 };
     for (const { status } of assertionResults) {
-      layer[status === "passed" || status === "failed" ? status : "skipped"] += 1;
+      layers[key][status === "passed" || status === "failed" ? status : "skipped"] += 1;
     }
   }
   return layers;
