@@ -110,7 +110,8 @@ export class Mlflow extends pulumi.ComponentResource {
       args,
       {
         secretName: secret.metadata.name,
-        checksum: checksum(settings),
+        // The scripts too: the server has loaded them, and would not see new ones.
+        checksum: checksum({ ...settings, scripts: JSON.stringify(scriptFiles()) }),
         scripts: scripts.metadata.name,
         account: account.metadata.name,
       },
@@ -206,14 +207,15 @@ function createScripts(
     `${name}-scripts`,
     {
       metadata: { name: "mlflow-scripts", namespace, labels: labels(MLFLOW_LABELS) },
-      data: {
-        "mlflow_database.py": readSource("k8s/platform/scripts/mlflow_database.py"),
-        "mlflow_login.py": readSource("k8s/platform/scripts/mlflow_login.py"),
-        "mlflow_stop.py": readSource("k8s/platform/scripts/mlflow_stop.py"),
-      },
+      data: scriptFiles(),
     },
     opts,
   );
+}
+
+function scriptFiles(): Record<string, string> {
+  const files = ["mlflow_database.py", "mlflow_login.py", "mlflow_stop.py"];
+  return Object.fromEntries(files.map((file) => [file, readSource(`k8s/platform/scripts/${file}`)]));
 }
 
 function createServiceAccount(

@@ -42,7 +42,7 @@ export function scratchVolume(name: string, sizeLimit: string): types.input.core
 }
 
 /**
- * Pod annotation that changes when a Secret's content does, so that the pods which read it restart.
+ * Pod annotation that changes when what the pods read at start does, so that they restart: a Secret's content, scripts.
  * Shown in plain text: a SHA-256 reveals nothing as long as at least one of the values is generated, which callers see to.
  */
 export function checksum(values: Readonly<Record<string, pulumi.Input<string>>>): {

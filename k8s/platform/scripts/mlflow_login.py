@@ -1,9 +1,9 @@
 """MLflow's basic auth, without hashing the same password again and again.
 
-MLflow checks a password two to four times in one request, and each check is a scrypt of 0.1 s of processor time: logging
-a metric would cost a fifth of a second of it. Here a password that was right once is recognized for as long as the user's
-stored hash is the same one, so a changed password or a removed user counts from the next request on. Wrong passwords
-stay as slow as they are.
+MLflow checks a password two to four times in one request, and each check is a scrypt of 0.1 s of processor time:
+logging a metric would cost a fifth of a second of it. Here a password that was right once is recognized for as long as
+the user's stored hash is the same one, so a changed password or a removed user counts from the next request on. Wrong
+passwords stay as slow as they are.
 
 Named in auth.ini as `authorization_function`, which is MLflow's way to plug in a login.
 """
