@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -309,7 +310,9 @@ describe("three machines", () => {
 
   test("keep their data when the image they run on is lost, and go on with the present one", async () => {
     const copy = join(beside, "image");
-    await run("cp", ["--archive", "--link", image, copy]);
+    mkdirSync(copy);
+    await run("cp", ["--archive", "--link", join(image, "rootfs"), copy]);
+    symlinkSync(join(image, "containerd"), join(copy, "containerd"));
     const name = "four";
     const host = machine(environment, name, "10.97.1.14", cidr, { imageDir: copy });
     const made = await provider.create(MACHINE, host.inputs);

@@ -386,7 +386,8 @@ update() {
   write_settings "$root"
   if IFS= read -r -t 5 key && [[ -n $key ]]; then
     { printf '%s\n' "$key" && cat; } | write_file "$root/etc/ssh/gourmetgram_host_key" 600
-    if running; then nsenter --target "$(cat "$run/init.pid")" --all systemctl reload ssh; fi
+    # A restart, because a reload returns before the new key is in use. Open sessions stay.
+    if running; then nsenter --target "$(cat "$run/init.pid")" --all systemctl restart ssh; fi
   fi
   if running; then
     while read -r _ folder; do
