@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { withLock } from "../cache/lock";
 import { type CachePaths, cachePaths } from "../cache/paths";
-import { type Artifact, checkArtifact, ensureArtifactFolder } from "./artifact";
+import { type Artifact, checkArtifact, ensureArtifactFolder, readRecord } from "./artifact";
 import { assembleBundle } from "./assemble";
 import { Builder } from "./builder";
 import { dropCaches, pruneStore } from "./clean";
@@ -11,7 +11,7 @@ import { bundleFolder, folderOf, machineFolder, wantedNames } from "./folders";
 import { buildMachine, checkMachine } from "./machineImage";
 import { type BundlePlan, planBundle } from "./plan";
 import type { Report } from "./progress";
-import { bundleKey, bundleParts, machineParts, sourceFolder } from "./recipes";
+import { bundleKey, bundleParts, inputsOf, machineParts, rowOf, sourceFolder } from "./recipes";
 import { removeDeadScratch } from "./scratch";
 
 export interface BundleOptions {
@@ -57,7 +57,14 @@ export async function ensureArtifact(name: string, options: BundleOptions): Prom
   const paths = options.paths ?? cachePaths();
   const found = await checkArtifact(folderOf(paths, name));
   if (found.artifact !== undefined) return found.artifact;
-  return withRunLock(paths, options.report, () => new Builder(paths, options.report).ensure(name));
+  return withRunLock(paths, options.report, async () => {
+    await removeDeadScratch(paths.work);
+    const builder = new Builder(paths, options.report);
+    const closure = [name];
+    for (const one of closure) closure.push(...inputsOf(rowOf(one)));
+    for (const one of closure) if (readRecord(folderOf(paths, one)) === undefined) builder.open.add(one);
+    return builder.ensure(name);
+  });
 }
 
 /**

@@ -42,6 +42,21 @@ export async function aptProxyOptions(): Promise<string[]> {
 /** Without this hook the one package that converts old layouts is installed, and with it 60 MB of Perl. */
 const mergedUsrHook = "/usr/share/mmdebstrap/hooks/merged-usr";
 
+/**
+ * Runs mmdebstrap with processes and mounts of its own where that is allowed: it works in several processes, and all of
+ * them must end with a run that is killed.
+ */
+async function runMmdebstrap(
+  args: readonly string[],
+  place: DebianWorkplace,
+  purpose: string,
+): Promise<void> {
+  const apart = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  const options = { log: place.log, purpose };
+  if (process.getuid?.() !== 0) return runCommand("mmdebstrap", args, options);
+  return runCommand("unshare", [...apart, "mmdebstrap", ...args], options);
+}
+
 /** Makes a minimal Debian in `root` with mmdebstrap. */
 export async function bootstrapDebian(
   root: string,
@@ -53,8 +68,7 @@ export async function bootstrapDebian(
   const proxy = (await aptProxyOptions()).flatMap((line) => ["--aptopt", line]);
   const excludes = pathExcludes.map((path) => `--dpkgopt=path-exclude=${path}`);
   const mirror = process.env["GOURMETGRAM_DEBIAN_MIRROR"];
-  await runCommand(
-    "mmdebstrap",
+  await runMmdebstrap(
     [
       `--variant=${variant}`,
       "--mode=auto",
@@ -69,7 +83,8 @@ export async function bootstrapDebian(
       root,
       ...(mirror === undefined ? [] : [mirror]),
     ],
-    { log: place.log, purpose },
+    place,
+    purpose,
   );
 }
 
@@ -242,8 +257,7 @@ export async function extractDebianFiles(
     const root = join(scratch, "root");
     const proxy = (await aptProxyOptions()).flatMap((line) => ["--aptopt", line]);
     const mirror = process.env["GOURMETGRAM_DEBIAN_MIRROR"];
-    await runCommand(
-      "mmdebstrap",
+    await runMmdebstrap(
       [
         "--variant=extract",
         "--mode=auto",
@@ -254,7 +268,8 @@ export async function extractDebianFiles(
         root,
         ...(mirror === undefined ? [] : [mirror]),
       ],
-      { log: place.log, purpose },
+      place,
+      purpose,
     );
     for (const [target, source] of Object.entries(row.files)) {
       if (!source.endsWith("/")) {
