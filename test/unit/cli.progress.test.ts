@@ -1,7 +1,7 @@
 import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ChangeCollector, changesOf } from "../../tools/cli/changes";
 import { type EngineEvent, EventLogReader } from "../../tools/cli/events";
 import { FailureCollector, formatFailures, isCancellation } from "../../tools/cli/failures";
@@ -265,24 +265,65 @@ describe("the event log", () => {
 });
 
 describe("news of builds", () => {
-  it("are silent for what is quick, and tell what is long with what is left", () => {
-    const lines: string[] = [];
-    const { report } = new StepPrinter((line) => lines.push(line));
-    report({ step: "quick", state: "start", seconds: 0, message: "checking" });
-    report({ step: "quick", state: "done", seconds: 0.4, message: "checked" });
+  let now = 0;
+  let lines: string[] = [];
+  let printer: StepPrinter;
+
+  beforeEach(() => {
+    now = 100;
+    lines = [];
+    printer = new StepPrinter(
+      (line) => lines.push(line),
+      () => now,
+    );
+  });
+
+  afterEach(() => {
+    printer.close();
+  });
+
+  const news = (step: string, state: "start" | "progress" | "done", message: string, more: object = {}) =>
+    printer.report({ step, state, seconds: 0, message, ...more });
+
+  it("are silent for what is quick", () => {
+    news("quick", "start", "checking");
+    now += 1.9;
+    printer.tick();
+    news("quick", "done", "checked");
+    now += 60;
+    printer.tick();
     expect(lines).toEqual([]);
-    report({ step: "kubernetes", state: "start", seconds: 0, remainingSeconds: 370, message: "compiling" });
-    report({
-      step: "kubernetes",
-      state: "progress",
-      seconds: 1,
-      remainingSeconds: 369,
-      message: "compiling 1 of 9",
-    });
-    report({ step: "kubernetes", state: "done", seconds: 300, remainingSeconds: 0, message: "compiled" });
+  });
+
+  it("tell what is long after two seconds and every ten, with what is left", () => {
+    news("kubernetes", "start", "compiling", { remainingSeconds: 370 });
+    now += 2;
+    printer.tick();
+    printer.tick();
+    now += 5;
+    news("kubernetes", "progress", "compiling 1 of 9", { remainingSeconds: 365 });
+    printer.tick();
+    now += 5;
+    printer.tick();
+    now += 300;
+    news("kubernetes", "done", "compiled", { remainingSeconds: 0 });
     expect(lines).toEqual([
-      "[    0s] kubernetes: compiling (about 6 min left)",
-      "[    0s] kubernetes: done in 5 min",
+      "[    2s] kubernetes: compiling (about 6 min left)",
+      "[   12s] kubernetes: compiling 1 of 9 (about 6 min left)",
+      "[ 5m12s] kubernetes: done in 5 min",
+    ]);
+  });
+
+  it("go on about a step that has told only once, such as waiting for another process", () => {
+    news("toolchain", "progress", "waiting for process 12");
+    for (let second = 0; second < 25; second += 1) {
+      now += 1;
+      printer.tick();
+    }
+    expect(lines).toEqual([
+      "[    2s] toolchain: waiting for process 12",
+      "[   12s] toolchain: waiting for process 12",
+      "[   22s] toolchain: waiting for process 12",
     ]);
   });
 });

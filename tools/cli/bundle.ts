@@ -3,7 +3,7 @@ import { withExamples } from "./examples";
 import { loadBundle } from "./partners";
 import { announceBuild, printProgress } from "./prepare";
 import { renderPlan } from "./renderPlan";
-import { StepPrinter } from "./stepPrinter";
+import { withSteps } from "./stepPrinter";
 
 /** `npm run bundle`: makes the bundle without bringing anything up. */
 export function createBundleCommand(): Command {
@@ -27,6 +27,6 @@ async function bundle(options: { readonly plan: boolean }): Promise<void> {
     return;
   }
   await announceBuild("Kubernetes and the platform's images", plan, printProgress);
-  const made = await bundleModule.ensureBundle({ report: new StepPrinter(printProgress).report });
+  const made = await withSteps(printProgress, (report) => bundleModule.ensureBundle({ report }));
   process.stdout.write(`bundle:  ${made.bundleDir}\nmachine: ${made.machineDir}\n`);
 }

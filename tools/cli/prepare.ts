@@ -21,7 +21,7 @@ import {
   writeAtomically,
   writeEffectiveSettings,
 } from "./state";
-import { StepPrinter } from "./stepPrinter";
+import { withSteps } from "./stepPrinter";
 
 /** Prints a line of progress; on stderr, so that stdout holds results only. */
 export type Print = (line: string) => void;
@@ -62,7 +62,7 @@ export async function openStack(stack: string, print: Print = printProgress): Pr
   ensureState(paths);
   const toolchainModule = loadToolchain();
   await announceBuild("the engine and its plugins", await toolchainModule.planToolchain(), print);
-  const toolchain = await toolchainModule.ensureToolchain({ report: new StepPrinter(print).report });
+  const toolchain = await withSteps(print, (report) => toolchainModule.ensureToolchain({ report }));
   const environment = { ...toolchain.env, ...backendVariables(paths) };
   const engine = { pulumi: toolchain.pulumi, environment, runsFolder: paths.runs };
   return { stack, paths, engine, offlineNotice: toolchain.notice };
@@ -72,7 +72,7 @@ export async function openStack(stack: string, print: Print = printProgress): Pr
 export async function withBundle(access: StackAccess, print: Print = printProgress): Promise<StackAccess> {
   const bundleModule = loadBundle();
   await announceBuild("Kubernetes and the platform's images", await bundleModule.planBundle(), print);
-  const bundle = await bundleModule.ensureBundle({ report: new StepPrinter(print).report });
+  const bundle = await withSteps(print, (report) => bundleModule.ensureBundle({ report }));
   const environment = {
     ...access.engine.environment,
     GOURMETGRAM_BUNDLE_DIR: bundle.bundleDir,
