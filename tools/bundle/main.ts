@@ -1,5 +1,6 @@
 import { cachePaths } from "../cache/paths";
 import { ensureArtifact, ensureBundle, verifyBundle } from "./bundle";
+import { pruneStore } from "./clean";
 import { planBundle } from "./plan";
 import { formatEvent, formatSeconds } from "./progress";
 import { pruneOld } from "./prune";
@@ -10,7 +11,7 @@ usage: bundle [--only NAME]... [--list] [--verify] [--prune] [--no-machine]
   --only NAME    make this artifact of the table (stacks/pins.ts) and what it is made of
   --list         show what is missing and what making it would take, and make nothing
   --verify       read every byte of the finished bundle and compare it with its checksums
-  --prune        remove bundles and machine images that are neither current nor in use
+  --prune        remove parts, bundles and machine images that are neither current nor in use
   --no-machine   leave out the image of local machines
 `;
 
@@ -76,6 +77,7 @@ export async function runBundle(argv: readonly string[], print: (line: string) =
     print(`bundle:  ${bundle.bundleDir}`);
     if (wanted.machine) print(`machine: ${bundle.machineDir}`);
     if (wanted.prune) {
+      await pruneStore(cachePaths());
       const { removed, inUse } = await pruneOld(cachePaths(), [bundle.bundleDir, bundle.machineDir]);
       for (const folder of removed) print(`removed ${folder}`);
       for (const folder of inUse) print(`kept ${folder}: a machine runs on it`);
