@@ -217,9 +217,8 @@ function kubeletConfiguration(): object {
     rotateCertificates: true,
     seccompDefault: true,
     failSwapOn: false,
-    // The nodes share one image store with the machine's disk; old images are dropped before the eviction thresholds.
-    imageGCHighThresholdPercent: 95,
-    imageGCLowThresholdPercent: 90,
+    // Never: images are preloaded, and what is dropped cannot be pulled again.
+    imageGCHighThresholdPercent: 100,
     containerLogMaxSize: "10Mi",
     containerLogMaxFiles: 3,
     shutdownGracePeriod: "30s",
