@@ -812,8 +812,15 @@ func TestPatchOwnsOnlyItsFields(t *testing.T) {
 	if err != nil || lookupString(live, "data", "more") != "" || lookupString(live, "data", "key") != "one" {
 		t.Errorf("after the patch is gone: %v %v", live, err)
 	}
+	// A patch of what is gone must not bring it back.
+	if err := g.cluster.dynamic.Resource(configMaps).Namespace(ns).Delete(context.Background(), "settings", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	if err := g.destroy(m); err != nil {
 		t.Errorf("again: %v", err)
+	}
+	if _, err := g.live(configMaps, ns, "settings"); err == nil {
+		t.Error("deleting the patch made the object again")
 	}
 }
 
@@ -868,6 +875,12 @@ func TestDefinitionAndObjectInOneGo(t *testing.T) {
 			}
 			if there, err := g.refresh(m); !there || err != nil {
 				t.Errorf("refresh %v %v", there, err)
+			}
+			// Once the definition is there, nothing has to be tried twice.
+			later := newProgram(t, requireCluster(t), nil)
+			later.mustUp("two", strings.ReplaceAll(thing, "name: one", "name: two"))
+			if strings.Contains(later.said.text(), "Retry") {
+				t.Errorf("said:\n%s", later.said.text())
 			}
 			if err := g.destroy(crd); err != nil {
 				t.Fatal(err)
