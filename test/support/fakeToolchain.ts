@@ -70,9 +70,11 @@ export async function startFakeToolchain(options: FakeOptions = {}): Promise<Fak
       }),
     ],
     enginePart: "pulumi",
+    buildCache: join(folder, "cache/work/toolchain"),
     findGo: async () => (options.withoutGo ? undefined : { command: "go", version: "go1.26.8" }),
     build: async (_go, source, output, onPackage) => {
       built.push(source.package);
+      mkdirSync(join(folder, "cache/work/toolchain"), { recursive: true });
       onPackage(1, 2);
       writeProgram(output, `#!/bin/sh\necho built ${source.package}\n`);
     },

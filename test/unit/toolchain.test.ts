@@ -166,6 +166,20 @@ describe("the second time", () => {
     expect([existsSync(old), existsSync(foreign)]).toEqual([false, true]);
   });
 
+  it("drops the compiler's caches after the first build, and keeps them a day for who works on a plugin", async () => {
+    await start();
+    await ensure();
+    expect(existsSync(fake.settings.buildCache)).toBe(false);
+    writeFileSync(join(fake.settings.projectRoot, "plugins/toy/main.go"), "package main // changed\n");
+    await ensure();
+    expect(existsSync(fake.settings.buildCache)).toBe(true);
+    await ensure();
+    expect(existsSync(fake.settings.buildCache)).toBe(true);
+    utimesSync(fake.settings.buildCache, 1, 1);
+    await ensure();
+    expect(existsSync(fake.settings.buildCache)).toBe(false);
+  });
+
   it("does not care about tests of the plugin", async () => {
     await start();
     await ensure();

@@ -4,7 +4,7 @@ import { acquirePart } from "./acquire";
 import { assembleToolchain } from "./assemble";
 import { estimateMissing, estimateSteps } from "./estimate";
 import { StepTimer } from "./progress";
-import { pruneToolchains } from "./prune";
+import { dropBuildCache, hasBuilds, pruneBuildCache, pruneToolchains } from "./prune";
 import { findPart, type ResolvedPart } from "./resolve";
 import { defaultSettings } from "./settings";
 import type { Part, Report, Toolchain, ToolchainPlan, ToolchainSettings } from "./types";
@@ -23,7 +23,10 @@ export async function ensureToolchain(
 ): Promise<Toolchain> {
   const report = args.report ?? (() => undefined);
   const found = await findAll(settings);
-  if (found.every((part) => part !== undefined)) return assembleToolchain(settings, found);
+  if (found.every((part) => part !== undefined)) {
+    await pruneBuildCache(settings);
+    return assembleToolchain(settings, found);
+  }
   const lock = `${settings.paths.locks}/toolchain.lock`;
   return withLock(lock, async () => assembleToolchain(settings, await acquireMissing(settings, report)), {
     onWait: ({ pid, since }) =>
@@ -44,6 +47,7 @@ export async function planToolchain(settings: ToolchainSettings = defaultSetting
 async function acquireMissing(settings: ToolchainSettings, report: Report): Promise<ResolvedPart[]> {
   const unreachable = new UnreachableHosts(settings.paths.root);
   const timer = new StepTimer(report, await estimateSteps(settings, await missingParts(settings)));
+  const hadOtherBuilds = await hasBuilds(settings);
   const resolved: ResolvedPart[] = [];
   for (const part of settings.parts) {
     // Looked for again: another process may have made it while this one waited for the lock.
@@ -51,7 +55,7 @@ async function acquireMissing(settings: ToolchainSettings, report: Report): Prom
       (await findPart(settings, part)) ?? (await acquirePart(settings, part, unreachable, timer)),
     );
   }
-  await settings.finish?.();
+  await dropBuildCache(settings, hadOtherBuilds);
   await pruneToolchains(settings);
   return resolved;
 }

@@ -5,6 +5,9 @@ import type { ToolchainSettings } from "./types";
 /** How long something unused is kept: other checkouts of this project may share the cache. */
 const KEEP_MS = 14 * 24 * 3_600_000;
 
+/** How long the compiler's caches are kept for somebody who works on a plugin. */
+const KEEP_BUILD_CACHE_MS = 24 * 3_600_000;
+
 /** Notes that a folder is in use. */
 export async function touchFolder(folder: string): Promise<void> {
   const now = new Date();
@@ -15,14 +18,39 @@ export async function touchFolder(folder: string): Promise<void> {
 /** Removes earlier toolchains, downloads and builds that nobody used for two weeks. */
 export async function pruneToolchains(settings: ToolchainSettings): Promise<void> {
   const ours = settings.parts.flatMap(({ files }) => files);
-  await removeOld(settings.paths.toolchain, () => true);
-  await removeOld(settings.paths.store, (name) => ours.some((file) => name.startsWith(`${file}-`)));
+  await removeOld(settings.paths.toolchain, KEEP_MS, () => true);
+  await removeOld(settings.paths.store, KEEP_MS, (name) => ours.some((file) => name.startsWith(`${file}-`)));
 }
 
-async function removeOld(parent: string, isOurs: (name: string) => boolean): Promise<void> {
+/** Removes the compiler's caches when nobody built anything for a day. */
+export async function pruneBuildCache(settings: ToolchainSettings): Promise<void> {
+  await removeIfOld(settings.buildCache, KEEP_BUILD_CACHE_MS);
+}
+
+/**
+ * Drops the compiler's caches after a build, to give the space back. They stay for a day when another build of the same
+ * version was there already: then somebody is working on a plugin, and without them each change costs minutes.
+ */
+export async function dropBuildCache(settings: ToolchainSettings, hadOtherBuilds: boolean): Promise<void> {
+  if (hadOtherBuilds || settings.env["GOURMETGRAM_KEEP_BUILD_CACHE"] === "1")
+    await touchFolder(settings.buildCache);
+  else await rm(settings.buildCache, { recursive: true, force: true });
+}
+
+/** Whether the store has a build of one of our executables in its version, whatever its source was. */
+export async function hasBuilds(settings: ToolchainSettings): Promise<boolean> {
+  const builds = settings.parts.flatMap((part) => part.files.map((file) => `${file}-${part.version}-`));
+  const names = await readdir(settings.paths.store).catch(() => []);
+  return names.some((name) => builds.some((build) => name.startsWith(build)));
+}
+
+async function removeOld(parent: string, keepMs: number, isOurs: (name: string) => boolean): Promise<void> {
   for (const name of (await readdir(parent).catch(() => [])).filter(isOurs)) {
-    const folder = join(parent, name);
-    const info = await stat(folder).catch(() => undefined);
-    if (info && Date.now() - info.mtimeMs > KEEP_MS) await rm(folder, { recursive: true, force: true });
+    await removeIfOld(join(parent, name), keepMs);
   }
+}
+
+async function removeIfOld(folder: string, keepMs: number): Promise<void> {
+  const info = await stat(folder).catch(() => undefined);
+  if (info && Date.now() - info.mtimeMs > keepMs) await rm(folder, { recursive: true, force: true });
 }

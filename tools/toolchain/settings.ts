@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { findGo, goBuild } from "../cache/goBuild";
 import { type CachePaths, cachePaths } from "../cache/paths";
@@ -32,9 +31,7 @@ export function defaultSettings(env: NodeJS.ProcessEnv = process.env): Toolchain
         variables: source.variables,
         onPackage,
       }),
-    finish: async () => {
-      if (env["GOURMETGRAM_KEEP_BUILD_CACHE"] !== "1") await rm(work, { recursive: true, force: true });
-    },
+    buildCache: work,
   };
 }
 

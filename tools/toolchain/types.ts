@@ -89,6 +89,6 @@ export interface ToolchainSettings {
     output: string,
     onPackage: (done: number, total: number) => void,
   ) => Promise<void>;
-  /** Called when everything is there, to drop what only builds need. */
-  readonly finish?: () => Promise<void>;
+  /** Folder of the compiler's caches, dropped when they are no longer needed. */
+  readonly buildCache: string;
 }

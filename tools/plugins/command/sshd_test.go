@@ -31,20 +31,48 @@ type server struct {
 	process   *exec.Cmd
 }
 
-// requireSshd skips, or fails where real parts are a must.
+// requireSshd gives the path of an sshd: $SSHD, else the system's. Without one it skips, or fails where real parts are a
+// must.
 func requireSshd(t *testing.T) string {
 	t.Helper()
-	for _, path := range []string{"/usr/sbin/sshd", "/usr/local/sbin/sshd"} {
-		if _, err := os.Stat(path); err == nil {
+	for _, path := range []string{os.Getenv("SSHD"), "/usr/sbin/sshd", "/usr/local/sbin/sshd"} {
+		if _, err := os.Stat(path); path != "" && err == nil {
 			return path
 		}
 	}
-	message := "no sshd on this machine: install openssh-server to run the SSH tests"
+	message := "no sshd on this machine: install openssh-server, or set SSHD to the path of one"
 	if os.Getenv("GOURMETGRAM_REQUIRE_REAL") == "1" {
 		t.Fatal(message)
 	}
 	t.Skip(message)
 	return ""
+}
+
+// sshdCommand runs sshd in the foreground, so that it is our child and ends with the test. An sshd that is not
+// installed, only unpacked, finds its libraries in $SSHD_LIBRARY_PATH; run by root it needs a user of its own, which it
+// then gets in a mount namespace.
+func sshdCommand(t *testing.T, folder string) *exec.Cmd {
+	t.Helper()
+	arguments := []string{requireSshd(t), "-D", "-e", "-f", filepath.Join(folder, "config")}
+	if _, err := user.Lookup("sshd"); err != nil && os.Getuid() == 0 {
+		users, err := os.ReadFile("/etc/passwd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		passwd := filepath.Join(folder, "passwd")
+		line := "sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin\n"
+		if err := os.WriteFile(passwd, append(users, line...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		arguments = append([]string{
+			"unshare", "--mount", "sh", "-c", `mount --bind "$0" /etc/passwd && exec "$@"`, passwd,
+		}, arguments...)
+	}
+	command := exec.Command(arguments[0], arguments[1:]...)
+	if libraries := os.Getenv("SSHD_LIBRARY_PATH"); libraries != "" {
+		command.Env = append(os.Environ(), "LD_LIBRARY_PATH="+libraries)
+	}
+	return command
 }
 
 // newServer prepares a server without starting it.
@@ -103,8 +131,7 @@ func (s *server) start() {
 			s.t.Fatal(err)
 		}
 	}
-	// -D: in the foreground, so that it is our child and ends with the test.
-	s.process = exec.Command(requireSshd(s.t), "-D", "-e", "-f", filepath.Join(s.folder, "config"))
+	s.process = sshdCommand(s.t, s.folder)
 	log, err := os.Create(filepath.Join(s.folder, "log"))
 	if err != nil {
 		s.t.Fatal(err)
