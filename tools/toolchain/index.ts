@@ -4,7 +4,7 @@ import { acquirePart } from "./acquire";
 import { assembleToolchain } from "./assemble";
 import { estimateMissing, estimateSteps } from "./estimate";
 import { StepTimer } from "./progress";
-import { dropBuildCache, hasBuilds, pruneBuildCache, pruneToolchains } from "./prune";
+import { dropBuildCache, hasBuilds, pruneBuildCache, pruneToolchains, touchFolder } from "./prune";
 import { findPart, type ResolvedPart } from "./resolve";
 import { defaultSettings } from "./settings";
 import type { Part, Report, Toolchain, ToolchainPlan, ToolchainSettings } from "./types";
@@ -48,6 +48,8 @@ async function acquireMissing(settings: ToolchainSettings, report: Report): Prom
   const unreachable = new UnreachableHosts(settings.paths.root);
   const timer = new StepTimer(report, await estimateSteps(settings, await missingParts(settings)));
   const hadOtherBuilds = await hasBuilds(settings);
+  // In use from now on: another process does not take the caches for forgotten ones.
+  await touchFolder(settings.buildCache);
   const resolved: ResolvedPart[] = [];
   for (const part of settings.parts) {
     // Looked for again: another process may have made it while this one waited for the lock.
