@@ -76,7 +76,7 @@ export interface ExternalObjectStoreSpec {
 
 /** PostgreSQL, object store and MLflow. */
 export interface PlatformSpec {
-  /** Sizes of the volumes made for internal services; a volume can grow later, never shrink. */
+  /** Sizes of the volumes made for internal services; fixed for the life of an environment. */
   readonly storage: { readonly postgres: Quantity; readonly minio: Quantity };
   readonly mlflow: {
     /** Server processes in the one MLflow pod. */

@@ -109,6 +109,9 @@ export class Cluster extends pulumi.ComponentResource {
         // The same cluster while its authority is the same: a new machine or address never replaces what is in it.
         clusterIdentifier: pki.ca.publicKeyHash,
         upsertExistingObjects: true,
+        // A changed Secret or script is an update; as a replacement it would delete and re-create what mounts it.
+        enableConfigMapMutable: true,
+        enableSecretMutable: true,
         deleteUnreachable: true,
       },
       // The network must not wait for the nodes, which are not Ready without it: the API server is enough.
@@ -230,7 +233,8 @@ export class Cluster extends pulumi.ComponentResource {
         },
         files: { [`${given}/token-${machine.name}`]: { content: parts.pki.bootstrapToken } },
         rerun: "always",
-        runOnDelete: true,
+        // The home node leaves only with its machine, and there is nobody left then who could drain it.
+        runOnDelete: machine !== home,
         // A machine made anew, the node's own or the cluster's home, is admitted anew.
         triggers: machine === home ? [home.instanceId] : [machine.instanceId, home.instanceId],
         timeout: `${seconds + 120}s`,
