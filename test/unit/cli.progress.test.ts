@@ -199,12 +199,29 @@ describe("errors of a run", () => {
     expect(shown).toEqual(["error: Machine node2: not ready"]);
   });
 
-  it("are told at once by their first line, URNs shortened", () => {
-    const { shown, text } = failuresOf(error(`resource "${machine("node9")}" was not created:\nat all`));
-    expect(shown).toEqual(['error: Machine node2: resource "Machine node9" was not created:']);
-    expect(text).toContain('resource "Machine node9" was not created:\n  at all');
-  });
+  it("quote the beginning of a script only, and do not take its text for the cause", () => {
+    const script = `# step join\\n${"echo \\"x\\"; ".repeat(20)}if [ $? = 137 ];
+  then;
+  echo;
+  out;
+  of;
+  memory;
+  fi`;
+    const { text } = failuresOf(error(`;
+  Process;
+  exited;
+  with status 1
+  : running "${script}":\nno route to host`))
+  expect(text).toContain('running "# step join\\necho \\"x\\";');
+  expect(text).toContain('...":\n  no route to host\n  next: Correct what the message names');
 });
+
+it("are told at once by their first line, URNs shortened", () => {
+  const { shown, text } = failuresOf(error(`resource "${machine("node9")}" was not created:\nat all`));
+  expect(shown).toEqual(['error: Machine node2: resource "Machine node9" was not created:']);
+  expect(text).toContain('resource "Machine node9" was not created:\n  at all');
+});
+})
 
 describe("changes of a preview", () => {
   const pre = (metadata: object): EngineEvent => ({
@@ -325,5 +342,9 @@ describe("news of builds", () => {
       "[   12s] toolchain: waiting for process 12",
       "[   22s] toolchain: waiting for process 12",
     ]);
+    news("kubernetes", "start", "compiling");
+    now += 20;
+    printer.tick();
+    expect(lines.slice(3)).toEqual(["[   45s] kubernetes: compiling"]);
   });
 });

@@ -9,6 +9,9 @@ export interface Failure {
   readonly next: string;
 }
 
+/** Longest part of a failed script that is shown. */
+const MAX_SCRIPT_LENGTH = 80;
+
 /** Errors that say nothing of their own: the engine adds them to every failed run. */
 const EMPTY_MESSAGES = [
   /^(?:update|preview|destroy|refresh) (?:failed|cancell?ed)$/,
@@ -57,7 +60,7 @@ export class FailureCollector {
     if (diagnostic === undefined || diagnostic.ephemeral === true) {
       return undefined;
     }
-    const message = shortenUrns(plainText(diagnostic.message).trim());
+    const message = shortenScripts(shortenUrns(plainText(diagnostic.message).trim()));
     const resource = isStack(diagnostic.urn) ? undefined : resourceTitle(diagnostic.urn ?? "");
     const key = `${diagnostic.severity} ${resource} ${message}`;
     if (message === "" || this.told.has(key)) {
@@ -106,6 +109,13 @@ export function formatFailures(failures: readonly Failure[]): string {
       return `${resource === undefined ? "Error" : `Error in ${resource}`}:\n  ${indented}\n  next: ${next}`;
     })
     .join("\n\n");
+}
+
+/** The command plugin quotes the whole script that failed. Its beginning says which one; its text is in the project. */
+function shortenScripts(message: string): string {
+  return message.replace(/running "((?:[^"\\]|\\.)*)"/g, (whole, script: string) =>
+    script.length > MAX_SCRIPT_LENGTH ? `running "${script.slice(0, MAX_SCRIPT_LENGTH)}..."` : whole,
+  );
 }
 
 /** The first line that says something: lists of errors begin with their number. */

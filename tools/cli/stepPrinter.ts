@@ -9,6 +9,8 @@ const REPEAT_SECONDS = 10;
 
 interface OpenStep {
   readonly since: number;
+  /** It began without `start`: it waits for something and is over as soon as another step has news. */
+  readonly waits: boolean;
   event: StepEvent;
   toldAt?: number;
 }
@@ -33,7 +35,13 @@ export class StepPrinter {
   }
 
   readonly report: Report = (event) => {
-    const step = this.open.get(event.step) ?? { since: this.now(), event };
+    const begun = { since: this.now(), waits: event.state === "progress", event };
+    const step = this.open.get(event.step) ?? begun;
+    for (const [name, other] of this.open) {
+      if (other.waits && other !== step) {
+        this.open.delete(name);
+      }
+    }
     step.event = event;
     if (event.state !== "done") {
       this.open.set(event.step, step);
