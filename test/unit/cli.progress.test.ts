@@ -212,7 +212,7 @@ describe("errors of a run", () => {
   exited;
   with status 1
   : running "${script}":\nno route to host`))
-  expect(text).toContain('running "# step join\\necho \\"x\\";');
+  expect(text).toContain('running "# step join\\necho \\"x\\";')
   expect(text).toContain('...":\n  no route to host\n  next: Correct what the message names');
 });
 
@@ -223,7 +223,8 @@ it("are told at once by their first line, URNs shortened", () => {
 });
 })
 
-describe("changes of a preview", () => {
+describe("changes of a preview", () =>
+{
   const pre = (metadata: object): EngineEvent => ({
     timestamp: 0,
     resourcePreEvent: { metadata: metadata as never },
@@ -260,7 +261,8 @@ describe("changes of a preview", () => {
     collector.take(pre(step("node1", "same")));
     expect(changesOf(collector)).toBe("No changes: 1 resources are as the settings say.");
   });
-});
+}
+)
 
 describe("the event log", () => {
   it("is read as it grows, whole lines only", () => {
