@@ -14,7 +14,7 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ChecksumMismatch, download, HostUnreachable, UnreachableHosts } from "../../tools/cache/download";
 import { withLock } from "../../tools/cache/lock";
 import { cacheRoot, contentKey } from "../../tools/cache/paths";
@@ -225,6 +225,20 @@ describe("download", () => {
     });
     await expect(download(`${base}/x`, join(folder, "file"))).rejects.toThrow(HostUnreachable);
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it("goes through the proxy of the environment, except to where it must not", async () => {
+    const seen: string[] = [];
+    const base = await serve((request, response) => {
+      seen.push(`${request.url} ${request.headers["proxy-authorization"]}`);
+      response.end("from the proxy");
+    });
+    vi.stubEnv("HTTP_PROXY", base.replace("http://", "http://user:word@"));
+    vi.stubEnv("NO_PROXY", ".inside.invalid");
+    await download("http://outside.invalid/x", join(folder, "file"));
+    expect(seen).toEqual([`http://outside.invalid/x Basic ${Buffer.from("user:word").toString("base64")}`]);
+    await expect(download("http://inside.invalid/x", join(folder, "other"))).rejects.toThrow(HostUnreachable);
+    vi.unstubAllEnvs();
   });
 
   it("gives up on silence and remembers the host, but not a missing file", async () => {

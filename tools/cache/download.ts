@@ -173,7 +173,7 @@ function request(url: URL, options: DownloadOptions): Promise<http.IncomingMessa
     if (!proxy) return send({});
     if (url.protocol === "http:") {
       return send({
-        host: proxy.hostname,
+        hostname: proxy.hostname,
         port: proxy.port || 80,
         path: url.href,
         headers: { host: url.host, ...proxyAuthorization(proxy) },
