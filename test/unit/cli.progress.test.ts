@@ -200,31 +200,22 @@ describe("errors of a run", () => {
   });
 
   it("quote the beginning of a script only, and do not take its text for the cause", () => {
-    const script = `# step join\\n${"echo \\"x\\"; ".repeat(20)}if [ $? = 137 ];
-  then;
-  echo;
-  out;
-  of;
-  memory;
-  fi`;
-    const { text } = failuresOf(error(`;
-  Process;
-  exited;
-  with status 1
-  : running "${script}":\nno route to host`))
-  expect(text).toContain('running "# step join\\necho \\"x\\";')
-  expect(text).toContain('...":\n  no route to host\n  next: Correct what the message names');
+    const script = `# step join${" echo".repeat(40)} out of memory`;
+    const { text } = failuresOf(
+      error(`Process exited with status 1: running "${script}":\nno route to host`),
+    );
+    expect(text).toContain('running "# step join echo echo');
+    expect(text).toContain('...":\n  no route to host\n  next: Correct what the message names');
+  });
+
+  it("are told at once by their first line, URNs shortened", () => {
+    const { shown, text } = failuresOf(error(`resource "${machine("node9")}" was not created:\nat all`));
+    expect(shown).toEqual(['error: Machine node2: resource "Machine node9" was not created:']);
+    expect(text).toContain('resource "Machine node9" was not created:\n  at all');
+  });
 });
 
-it("are told at once by their first line, URNs shortened", () => {
-  const { shown, text } = failuresOf(error(`resource "${machine("node9")}" was not created:\nat all`));
-  expect(shown).toEqual(['error: Machine node2: resource "Machine node9" was not created:']);
-  expect(text).toContain('resource "Machine node9" was not created:\n  at all');
-});
-})
-
-describe("changes of a preview", () =>
-{
+describe("changes of a preview", () => {
   const pre = (metadata: object): EngineEvent => ({
     timestamp: 0,
     resourcePreEvent: { metadata: metadata as never },
@@ -261,8 +252,7 @@ describe("changes of a preview", () =>
     collector.take(pre(step("node1", "same")));
     expect(changesOf(collector)).toBe("No changes: 1 resources are as the settings say.");
   });
-}
-)
+});
 
 describe("the event log", () => {
   it("is read as it grows, whole lines only", () => {
