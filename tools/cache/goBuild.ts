@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import type { CachePaths } from "./paths";
 
@@ -36,7 +36,7 @@ export function goEnvironment(paths: CachePaths, env: NodeJS.ProcessEnv = proces
   };
 }
 
-export interface RunGoOptions {
+interface RunGoOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
   /** Called with each line on standard error. */
@@ -48,7 +48,7 @@ export interface RunGoOptions {
  *
  * @throws Error with the last lines of standard error; it names a full disk and a killed compiler as such.
  */
-export function runGo(go: GoTool, args: readonly string[], options: RunGoOptions = {}): Promise<string> {
+function runGo(go: GoTool, args: readonly string[], options: RunGoOptions = {}): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(go.command, args, {
       cwd: options.cwd,
@@ -135,10 +135,4 @@ export async function goBuild(go: GoTool, paths: CachePaths, options: GoBuildOpt
       },
     },
   );
-}
-
-/** Frees the space of the compiler's and the module cache. Only while holding the lock of whatever builds. */
-export async function dropGoCaches(paths: CachePaths): Promise<void> {
-  await rm(paths.goCache, { recursive: true, force: true });
-  await rm(paths.goModCache, { recursive: true, force: true });
 }

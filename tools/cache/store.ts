@@ -72,7 +72,7 @@ export async function buildFolder(folder: string, build: (draft: string) => Prom
 }
 
 /** Writes the manifest of everything in `folder`, which makes it finished. */
-export async function sealFolder(folder: string): Promise<void> {
+async function sealFolder(folder: string): Promise<void> {
   const lines: string[] = [];
   const stamp: Record<string, string> = {};
   for (const path of await listFiles(folder)) {
@@ -99,7 +99,7 @@ export async function sha256(path: string): Promise<string> {
 }
 
 /** Files and links below `folder`, sorted, relative, `/`-separated; the manifest and the stamp are left out. */
-export async function listFiles(folder: string, prefix = ""): Promise<string[]> {
+async function listFiles(folder: string, prefix = ""): Promise<string[]> {
   const found: string[] = [];
   for (const entry of await readdir(join(folder, prefix), { withFileTypes: true })) {
     const path = prefix ? `${prefix}/${entry.name}` : entry.name;
