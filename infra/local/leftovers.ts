@@ -35,7 +35,7 @@ export function findLeftovers(environment?: string, root: string = machinesRoot(
     ...interfaces(names),
     ...cgroups(names?.cgroupPrefix ?? CGROUP_PREFIX),
     ...namedNetworkNamespaces(environment),
-    ...files(names?.folder ?? root),
+    ...files(root, names?.folder),
   ];
 }
 
@@ -146,10 +146,17 @@ function namedNetworkNamespaces(environment: string | undefined): Leftover[] {
     .map((name) => ({ kind: "netns", name, detail: "" }));
 }
 
-function files(folder: string): Leftover[] {
-  if (!existsSync(folder)) return [];
-  const inside = readdirSync(folder);
-  return [{ kind: "file", name: folder, detail: inside.join(" ") }];
+/** The environment's folder, or the folder of each environment. */
+function files(root: string, folder: string | undefined): Leftover[] {
+  const folders =
+    folder === undefined
+      ? existsSync(root)
+        ? readdirSync(root).map((name) => join(root, name))
+        : []
+      : [folder];
+  return folders
+    .filter((path) => existsSync(path))
+    .map((path) => ({ kind: "file", name: path, detail: readdirSync(path).join(" ") }));
 }
 
 function below(path: string, folder: string): boolean {

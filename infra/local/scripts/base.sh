@@ -19,12 +19,16 @@ need_env() {
 # folder and not a file in it leaves nothing behind; the inode is compared because a waiter may get the lock of a folder
 # that its holder has just removed.
 lock_folder() {
-  local dir=$1 held
+  local dir=$1 held tries=0
   while :; do
-    mkdir -p "$dir"
-    exec 9<"$dir"
+    # Both can meet the end of a removal: of this folder, or of the one above.
+    if ! { mkdir -p "$dir" && exec 9<"$dir"; } 2>/dev/null; then
+      ((++tries < 20)) || fail "cannot make or open the folder $dir"
+      sleep 0.1
+      continue
+    fi
     flock --exclusive --wait 300 9 || fail "$dir is in use by another run for five minutes: wait for it to end, or end it"
-    held=$(stat --dereference --format=%d:%i "/proc/$$/fd/9")
+    held=$(stat --dereference --format=%d:%i /proc/self/fd/9)
     if [[ $(stat --format=%d:%i "$dir" 2>/dev/null) == "$held" ]]; then return 0; fi
     exec 9<&-
   done

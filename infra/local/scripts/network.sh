@@ -26,8 +26,12 @@ case ${1:-} in
       ip link delete dev "$GG_BRIDGE"
     fi
     rm -rf --one-file-system "$GG_ENVIRONMENT_DIR"
-    # The folders above are removed as long as they are empty.
-    rmdir --parents --ignore-fail-on-non-empty "$(dirname "$GG_ENVIRONMENT_DIR")" 2>/dev/null || true
+    # The last environment takes the folders above along, as far as they are ours and empty.
+    root=$(dirname "$GG_ENVIRONMENT_DIR")
+    rmdir "$root" 2>/dev/null || true
+    if [[ ! -e $root && $(basename "$(dirname "$root")") == gourmetgram ]]; then
+      rmdir "$(dirname "$root")" 2>/dev/null || true
+    fi
     ;;
   *) fail "usage: network.sh create|delete" ;;
 esac
