@@ -33,6 +33,8 @@ export function start(
       if (process.env["GOURMETGRAM_TEST_VERBOSE"]) process.stderr.write(text);
     });
   }
+  // A program that ends without reading its input is no error of the test.
+  child.stdin.on("error", () => {});
   child.stdin.end(options.input ?? "");
   const done = new Promise<CommandResult>((resolve, reject) => {
     child.on("error", reject);
