@@ -31,7 +31,7 @@ export interface LocalMachinesArgs {
 
 /**
  * Machines on this Linux host, ready for SSH: a bridge, a login key, and per node a host key and a machine. All machines start
- * at the same time; a machine is an output once its SSH server answers. Each costs about 2 s, 10 MB of disk and 40 MB of memory
+ * at the same time; a machine is an output once its SSH server answers. Each costs about 2 s, 10 MB of disk and 30 MB of memory
  * before use.
  *
  * ```ts
