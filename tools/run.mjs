@@ -231,7 +231,9 @@ async function runStep(root, step) {
       );
       return 0;
     }
-    return await ended(spawn("shellcheck", scripts, { cwd: root, stdio: "inherit" }));
+    return await ended(
+      spawn("shellcheck", ["--severity=warning", ...scripts], { cwd: root, stdio: "inherit" }),
+    );
   }
   const file = join(root, step.file);
   if (!existsSync(file)) {
