@@ -49,7 +49,13 @@ async function destroy(stack: string, options: DestroyOptions): Promise<void> {
   } else {
     printProgress(`There is nothing in the state of "${stack}".`);
   }
-  const leftovers = await loadPreflight().findLeftovers(stack);
+  const preflight = loadPreflight();
+  if (preflight.findLeftovers(stack).length > 0) {
+    // A killed run made something the state never learned of; the state is empty now, so nobody else removes it.
+    printProgress("Removing what a killed run left outside the state.");
+    preflight.removeLeftovers(stack);
+  }
+  const leftovers = preflight.findLeftovers(stack);
   process.stdout.write(`${renderLeftovers(leftovers)}\n`);
   if (leftovers.length > 0) {
     throw new CommandError(

@@ -2,7 +2,8 @@ import { rmSync } from "node:fs";
 import { CommandError, ExitCode } from "./commandError";
 import { type Operation, runOperation } from "./engine";
 import type { EngineEvent } from "./events";
-import { FailureCollector, formatFailures, isCancellation, nextStep } from "./failures";
+import { type Failure, FailureCollector, formatFailures, isCancellation, nextStep } from "./failures";
+import { loadPreflight } from "./partners";
 import { type Print, printProgress, runNotePath, type StackAccess } from "./prepare";
 import { clock, Progress, seconds } from "./progress";
 import { writeAtomically } from "./state";
@@ -95,7 +96,9 @@ export async function runGraph(
     return { seconds: now(), changes: progress.changes, stdout: result.stdout };
   }
   const wanted = failures.failures.filter((failure) => !result.interrupted || !isCancellation(failure));
-  const found = formatFailures(wanted);
+  const found = [formatFailures(wanted), machineLogs(access.stack, wanted)]
+    .filter((text) => text !== "")
+    .join("\n\n");
   if (result.interrupted) {
     throw new CommandError(
       [
@@ -120,4 +123,23 @@ function unexplained(result: {
   const text = output === "" ? `the engine ended with exit code ${result.exitCode}` : output;
   const cause = result.exitCode === 137 ? `exit code 137\n${text}` : text;
   return `Error:\n  ${cause.replace(/\n/g, "\n  ")}\n  next: ${nextStep(cause)}`;
+}
+
+/** Lines of a machine's log shown when its step failed without saying why. */
+const LOG_LINES = 20;
+
+/** What the machines themselves said last, for failures that are a lost connection or a machine that did not start. */
+function machineLogs(stack: string, failures: readonly Failure[]): string {
+  const nodes = failures
+    .filter(({ message }) => !message.includes("the last lines of its log"))
+    .map(
+      ({ resource }) =>
+        /^(?:Command cluster|Machine machines)-(.+?)(?:-membership)?$/.exec(resource ?? "")?.[1],
+    )
+    .filter((node) => node !== undefined);
+  return [...new Set(nodes)]
+    .map((node) => ({ node, log: loadPreflight().tailMachineLog(stack, node, LOG_LINES) }))
+    .filter(({ log }) => log !== "")
+    .map(({ node, log }) => `The last lines of the log of ${node}:\n  ${log.replace(/\n/g, "\n  ")}`)
+    .join("\n\n");
 }
