@@ -88,7 +88,7 @@ export class Platform extends pulumi.ComponentResource {
   readonly mlflowCredentials: CredentialsRef;
   readonly databaseCredentials: CredentialsRef;
   readonly objectStoreCredentials: CredentialsRef;
-  /** Addresses for browsers and clients outside the cluster: `mlflow`, and `s3`, `minio` (the console) when internal. */
+  /** Addresses for browsers and clients outside the cluster: `mlflow`, and `s3`, `minioConsole` when internal. */
   readonly urls: pulumi.Output<Record<string, string>>;
   /** Administrators by service. A secret. */
   readonly credentials: pulumi.Output<Record<string, Login>>;
@@ -279,7 +279,7 @@ function urlsOf(
 ): pulumi.Output<Record<string, string>> {
   const outside = {
     mlflow: args.mlflow.nodePort,
-    ...(minio && { minio: args.minio.consoleNodePort, s3: args.minio.nodePort }),
+    ...(minio && { minioConsole: args.minio.consoleNodePort, s3: args.minio.nodePort }),
   };
   // The inner URLs are asked for too, so that an address is shown only when somebody answers there.
   return pulumi

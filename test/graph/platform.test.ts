@@ -377,7 +377,7 @@ describe("internal services", () => {
       objectStore: "http://minio.gourmetgram-platform.svc.cluster.local:9000",
       urls: {
         mlflow: "http://10.87.0.11:30800",
-        minio: "http://10.87.0.11:30901",
+        minioConsole: "http://10.87.0.11:30901",
         s3: "http://10.87.0.11:30900",
       },
       credentials: {
@@ -447,7 +447,7 @@ describe("external services", () => {
     const { egress } = graph.get("platform-mlflow", "NetworkPolicy").inputs.spec;
     expect(egress[1]).toEqual({ ports: [{ protocol: "TCP", port: 443 }] });
     expect(graph.outputs).toMatchObject({ urls: { mlflow: "http://10.87.0.11:30800" } });
-    expect(graph.outputs["urls"]).not.toHaveProperty("minio");
+    expect(graph.outputs["urls"]).not.toHaveProperty("minioConsole");
   });
 
   test("both external: MLflow alone, and nothing to wait for", async () => {
