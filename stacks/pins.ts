@@ -4,7 +4,7 @@
  * else knows artifact names.
  */
 
-/** Versions of the Pulumi engine and of the provider plugins, equal to the npm packages the program uses. */
+/** Versions of the Pulumi SDK and of the provider plugins, equal to the npm packages. The engine: tools/toolchain/parts.ts. */
 export const toolchainPins = {
   pulumi: "3.248.0",
   kubernetes: "4.34.2",

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Runs one step on a machine: reads the step's script from stdin, runs it detached from the SSH session, and follows it.
 # A step whose very script finished before is not run again; one that still runs is followed, not started twice, so a
 # cut session or a killed `up` is continued by the next. Lines that begin with "> " are progress and go to the user;

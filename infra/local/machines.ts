@@ -102,7 +102,8 @@ function createMachine(options: {
       bundlesDir: args.bundlesDir,
       sshHostKey: hostKey.privateKeyOpenssh,
       authorizedKey: login.publicKeyOpenssh,
-      hosts: Object.fromEntries(Object.entries(args.nodes).map(([other, { address }]) => [other, address])),
+      // Its own name only: with the others' a new node would change every machine.
+      hosts: { [node]: spec.address },
     },
     // Name, address and folder are the machine's identity: old and new cannot exist side by side.
     { parent, deleteBeforeReplace: true },

@@ -4,6 +4,7 @@
  * Does not prove: anything on OpenStack, or with official provider plugins.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readmeCommands } from "../support/readme";
 import { clientPython, EnvironmentUnderTest, eventually, run, trackedRun } from "./environmentUnderTest";
 
 const environment = new EnvironmentUnderTest("e2e");
@@ -80,6 +81,20 @@ describe("an environment from nothing to nothing", () => {
   test("a second preview has no change", async () => {
     const preview = await environment.command("preview", "--expect-no-changes");
     console.log(`no-op preview took ${preview.seconds.toFixed(1)} s`);
+  });
+
+  test.each(
+    readmeCommands().filter(({ script }) =>
+      ["doctor", "preview", "outputs", "kubectl", "refresh"].includes(script),
+    ),
+  )("the README's npm run $script does what it says", async ({ script, args }) => {
+    const stack = script === "kubectl" ? ["--stack", environment.stack] : [environment.stack];
+    const { stdout } = await run("npm", ["run", "--silent", script, "--", ...stack, ...args]);
+    expect(stdout).not.toBe("");
+  });
+
+  test("a refresh right after finds nothing that drifted", async () => {
+    await environment.command("preview", "--expect-no-changes");
   });
 
   test("every pod outside the written exceptions is admitted at the level restricted", async () => {

@@ -55,7 +55,9 @@ beforeAll(() => {
   backend = mkdtempSync(join(tmpdir(), "preview-"));
   // What is not in the cache yet is made here, so that the tests themselves are about previews.
   for (const step of ["toolchain", "bundle"]) {
+    const began = Date.now();
     const made = command([step]);
+    console.log(`${step} took ${((Date.now() - began) / 1000).toFixed(0)} s`);
     if (made.status !== 0) throw new Error(made.stderr);
   }
 }, 3_600_000);

@@ -76,10 +76,10 @@ describe("local machines", () => {
     }
   });
 
-  test("know all addresses, and take the environment's memory unless they set their own", () => {
+  test("know their own name, and take the environment's memory unless they set their own", () => {
     expect(graph.get("machines-node1").inputs).toMatchObject({
       memory: "3Gi",
-      hosts: { node1: "10.87.0.11", node2: "10.87.0.12" },
+      hosts: { node1: "10.87.0.11" },
     });
     expect(graph.get("machines-node2").inputs.memory).toBe("5Gi");
   });

@@ -5,38 +5,40 @@
 export PATH=/usr/local/bin:$PATH KUBECONFIG=/etc/kubernetes/admin.conf
 say() { echo "> $NODE: $*"; }
 
+# Waits are watches, not polls: kubectl three times a second for each node costs more than the nodes' own start.
 admit() {
   local token
   token=$(cat "/etc/gourmetgram/cluster/token-$NODE")
-  until kubectl get --raw /readyz >/dev/null 2>&1 && kubectl -n kube-public get configmap cluster-info >/dev/null 2>&1; do
-    tick "the API server of the first control plane does not answer"
-  done
+  wait_for_api
   if ! kubectl get node "$NODE" >/dev/null 2>&1; then
     # Expired or never there: a token lives an hour and is only needed while a node joins.
     if ! kubectl -n kube-system get secret "bootstrap-token-${token%%.*}" >/dev/null 2>&1; then
       renew_token "$token"
     fi
     say "waiting for it to register"
-    until kubectl get node "$NODE" >/dev/null 2>&1; do tick "the node never registered"; done
+    kubectl wait --for=create "node/$NODE" --timeout="${NODE_TIMEOUT}s" >/dev/null ||
+      fail "the node did not register within $NODE_TIMEOUT s"
   fi
   describe
   say "waiting for it to be Ready"
-  until [ "$(kubectl get node "$NODE" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = True ]; do
-    tick "the node is registered and not Ready: $(kubectl get node "$NODE" \
+  kubectl wait --for=condition=Ready "node/$NODE" --timeout="${NODE_TIMEOUT}s" >/dev/null ||
+    fail "the node registered and was not Ready within $NODE_TIMEOUT s: $(kubectl get node "$NODE" \
       -o jsonpath='{.status.conditions[?(@.type=="Ready")].message}')"
-  done
   rm -f "/etc/gourmetgram/cluster/token-$NODE"
   say Ready
 }
 
-waited=0
-tick() {
-  waited=$((waited + 1))
-  [ $waited -lt $((NODE_TIMEOUT * 4)) ] || {
-    echo "$NODE: $1 (waited $NODE_TIMEOUT s)"
-    exit 1
-  }
-  sleep 0.25
+wait_for_api() {
+  local end=$((SECONDS + NODE_TIMEOUT))
+  until kubectl get --raw /readyz >/dev/null 2>&1; do
+    [ $SECONDS -lt $end ] || fail "the API server of the first control plane did not answer within $NODE_TIMEOUT s"
+    sleep 0.5
+  done
+}
+
+fail() {
+  echo "$NODE: $1"
+  exit 1
 }
 
 # The token as a manifest on stdin, for kubeadm would want it as an argument.
@@ -58,23 +60,25 @@ EOF
 
 # Labels and taints of the spec; one that left the spec leaves the node, those of others stay.
 describe() {
-  local before key pair
-  before=$(kubectl get node "$NODE" -o jsonpath='{.metadata.annotations.gourmetgram\.dev/labels}')
+  local before tainted key pair keys='' labels=() changes=()
+  read -r before tainted < <(kubectl get node "$NODE" -o jsonpath='{.metadata.annotations.gourmetgram\.dev/labels} {.metadata.annotations.gourmetgram\.dev/taints}') || true
   for key in ${before//,/ }; do
-    [[ ",$LABELS" == *",$key="* ]] || kubectl label node "$NODE" "$key-" >/dev/null
+    [[ ",$LABELS" == *",$key="* ]] || labels+=("$key-")
   done
-  local keys=''
   for pair in ${LABELS//,/ }; do
-    kubectl label node "$NODE" --overwrite "$pair" >/dev/null
+    labels+=("$pair")
     keys="$keys,${pair%%=*}"
   done
-  local tainted
-  tainted=$(kubectl get node "$NODE" -o jsonpath='{.metadata.annotations.gourmetgram\.dev/taints}')
+  [ ${#labels[@]} = 0 ] || kubectl label node "$NODE" --overwrite "${labels[@]}" >/dev/null
   for pair in ${tainted//,/ }; do
-    [[ ",$TAINTS," == *",$pair,"* ]] || kubectl taint node "$NODE" "${pair%%=*}:${pair##*:}-" >/dev/null 2>&1 || true
+    [[ ",$TAINTS," == *",$pair,"* ]] || changes+=("${pair%%=*}:${pair##*:}-")
   done
-  for pair in ${TAINTS//,/ }; do kubectl taint node "$NODE" --overwrite "$pair" >/dev/null; done
-  kubectl annotate node "$NODE" --overwrite "gourmetgram.dev/labels=${keys#,}" "gourmetgram.dev/taints=$TAINTS" >/dev/null
+  # One that is gone already, by hand, is no error.
+  [ ${#changes[@]} = 0 ] || kubectl taint node "$NODE" "${changes[@]}" >/dev/null 2>&1 || true
+  # shellcheck disable=SC2086
+  [ -z "$TAINTS" ] || kubectl taint node "$NODE" --overwrite ${TAINTS//,/ } >/dev/null
+  [ "${keys#,} $TAINTS" = "$before $tainted" ] ||
+    kubectl annotate node "$NODE" --overwrite "gourmetgram.dev/labels=${keys#,}" "gourmetgram.dev/taints=$TAINTS" >/dev/null
 }
 
 leave() {
