@@ -61,7 +61,8 @@ EOF
 # Labels and taints of the spec; one that left the spec leaves the node, those of others stay.
 describe() {
   local before tainted key pair keys='' labels=() changes=()
-  read -r before tainted < <(kubectl get node "$NODE" -o jsonpath='{.metadata.annotations.gourmetgram\.dev/labels} {.metadata.annotations.gourmetgram\.dev/taints}') || true
+  IFS='|' read -r before tainted < <(kubectl get node "$NODE" \
+    -o jsonpath='{.metadata.annotations.gourmetgram\.dev/labels}|{.metadata.annotations.gourmetgram\.dev/taints}{"\n"}')
   for key in ${before//,/ }; do
     [[ ",$LABELS" == *",$key="* ]] || labels+=("$key-")
   done
