@@ -207,6 +207,9 @@ join() {
   say "kubeadm join"
   kubeadm join --config $given/kubeadm.yaml --ignore-preflight-errors=SystemVerification,Swap,Mem,NumCPU
   rm -f $conf $given/bootstrap-discovery.conf
+  # Before it had its certificate, its first lists of Services were refused, and pods that came meanwhile would be tried again
+  # only ten seconds later, the network's among them. A fresh start has the certificate from the first request on.
+  systemctl restart kubelet
 }
 
 upgrade() {
