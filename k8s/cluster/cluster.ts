@@ -123,9 +123,7 @@ export class Cluster extends pulumi.ComponentResource {
       { podCidr: args.podCidr, apiEndpoint: settings.endpoint, image: args.images.flannel },
       { ...inside, provider },
     );
-    const memberships = machines.map((machine) =>
-      this.createMembership(name, args, { machine, home, homeStep, pki }),
-    );
+    const memberships = this.createMemberships(name, args, { machines, controlPlanes, home, homeStep, pki });
     const ready = [
       ...memberships.map((step) => step.command),
       ...Object.values(nodeSteps).map((step) => step.command),
@@ -206,11 +204,45 @@ export class Cluster extends pulumi.ComponentResource {
     return steps;
   }
 
+  /** Workers come and go independently; control planes leave one at a time, as they came, for etcd's majority. */
+  private createMemberships(
+    name: string,
+    args: ClusterArgs,
+    parts: {
+      machines: readonly Machine[];
+      controlPlanes: readonly Machine[];
+      home: Machine;
+      homeStep: RemoteStep;
+      pki: ClusterPki;
+    },
+  ): readonly RemoteStep[] {
+    const memberships: Record<string, RemoteStep> = {};
+    const ordered = [
+      ...parts.controlPlanes,
+      ...parts.machines.filter((machine) => machine.spec.role === "worker"),
+    ];
+    for (const machine of ordered) {
+      const before = parts.controlPlanes[parts.controlPlanes.indexOf(machine) - 1];
+      memberships[machine.name] = this.createMembership(name, args, {
+        ...parts,
+        machine,
+        after: before ? [(memberships[before.name] as RemoteStep).command] : [],
+      });
+    }
+    return Object.values(memberships);
+  }
+
   /** Admission and readiness of one node, seen from the first control plane; its deletion drains the node. */
   private createMembership(
     name: string,
     args: ClusterArgs,
-    parts: { machine: Machine; home: Machine; homeStep: RemoteStep; pki: ClusterPki },
+    parts: {
+      machine: Machine;
+      home: Machine;
+      homeStep: RemoteStep;
+      pki: ClusterPki;
+      after: readonly pulumi.Resource[];
+    },
   ): RemoteStep {
     const { machine, home } = parts;
     const seconds = args.nodeTimeoutSeconds ?? 600;
@@ -244,7 +276,7 @@ export class Cluster extends pulumi.ComponentResource {
         // Deleting the whole environment needs no drain; deleting one node does, before its machine goes.
         deletedWith: home.resource,
         // Not on the node's own step: both run at the same time, and the token is made where the API server is.
-        dependsOn: [machine.resource, parts.homeStep.command],
+        dependsOn: [machine.resource, parts.homeStep.command, ...parts.after],
       },
     );
   }

@@ -207,6 +207,12 @@ describe("three control planes", () => {
     expect(graph.waits(command(graph, "cluster-b"), command(graph, "cluster-a"))).toBe(true);
     expect(graph.waits(command(graph, "cluster-c"), command(graph, "cluster-b"))).toBe(true);
     expect(graph.waits(command(graph, "cluster-d"), command(graph, "cluster-a"))).toBe(false);
+    expect(graph.waits(command(graph, "cluster-c-membership"), command(graph, "cluster-b-membership"))).toBe(
+      true,
+    );
+    expect(graph.waits(command(graph, "cluster-d-membership"), command(graph, "cluster-b-membership"))).toBe(
+      false,
+    );
     expect(command(graph, "cluster-a").inputs.create).toContain("# ROLE=init");
     expect(command(graph, "cluster-b").inputs.create).toContain("# ROLE=controlPlane");
   });
