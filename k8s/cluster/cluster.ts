@@ -254,6 +254,7 @@ export class Cluster extends pulumi.ComponentResource {
         script: "k8s/cluster/scripts/membership.sh",
         environment: {
           NODE: machine.name,
+          ADDRESS: machine.spec.address,
           ROLE: machine.spec.role,
           LABELS: Object.entries(nodeLabels(args.machines, machine))
             .map(([key, value]) => `${key}=${value}`)

@@ -131,7 +131,11 @@ const LOG_LINES = 20;
 /** What the machines themselves said last, for failures that are a lost connection or a machine that did not start. */
 function machineLogs(stack: string, failures: readonly Failure[]): string {
   const nodes = failures
-    .filter(({ message }) => !message.includes("the last lines of its log"))
+    // A node's own step brings its log along; all else is told by others, or by nobody.
+    .filter(
+      ({ resource, message }) =>
+        resource?.endsWith("-membership") || !message.includes("the last lines of its log"),
+    )
     .map(
       ({ resource }) =>
         /^(?:Command cluster|Machine machines)-(.+?)(?:-membership)?$/.exec(resource ?? "")?.[1],

@@ -1,5 +1,5 @@
 # Runs on the first control plane, for one node: admits it and waits until it is Ready (apply), or takes it out (delete).
-# Settings: NODE ROLE(controlPlane|worker) LABELS(a=b,c=d) TAINTS(k=v:Effect,...) NODE_TIMEOUT(seconds)
+# Settings: NODE ADDRESS ROLE(controlPlane|worker) LABELS(a=b,c=d) TAINTS(k=v:Effect,...) NODE_TIMEOUT(seconds)
 # File: /etc/gourmetgram/cluster/token-NODE, the bootstrap token
 # shellcheck shell=bash
 export PATH=/usr/local/bin:$PATH KUBECONFIG=/etc/kubernetes/admin.conf
@@ -16,16 +16,39 @@ admit() {
       renew_token "$token"
     fi
     say "waiting for it to register"
-    kubectl wait --for=create "node/$NODE" --timeout="${NODE_TIMEOUT}s" >/dev/null ||
-      fail "the node did not register within $NODE_TIMEOUT s"
+    wait_for create || fail "the node did not register within $NODE_TIMEOUT s"
   fi
   describe
   say "waiting for it to be Ready"
-  kubectl wait --for=condition=Ready "node/$NODE" --timeout="${NODE_TIMEOUT}s" >/dev/null ||
+  wait_for condition=Ready ||
     fail "the node registered and was not Ready within $NODE_TIMEOUT s: $(kubectl get node "$NODE" \
       -o jsonpath='{.status.conditions[?(@.type=="Ready")].message}')"
   rm -f "/etc/gourmetgram/cluster/token-$NODE"
   say Ready
+}
+
+# A machine that has died never gets there: noticed within half a minute, not at the end of the timeout.
+wait_for() {
+  local watch silent=0
+  kubectl wait --for="$1" "node/$NODE" --timeout="${NODE_TIMEOUT}s" >/dev/null &
+  watch=$!
+  while kill -0 $watch 2>/dev/null; do
+    sleep 0.5
+    [ $((SECONDS % 3)) = 0 ] || continue
+    if alive; then silent=0; else silent=$((silent + 1)); fi
+    if [ $silent -ge 8 ]; then
+      kill $watch
+      fail "the machine ($ADDRESS) does not answer any more: it died or was cut off"
+    fi
+  done
+  wait $watch
+}
+
+# A refused connection is an answer too.
+alive() {
+  local said
+  said=$(timeout 3 bash -c "exec 3<>/dev/tcp/$ADDRESS/22" 2>&1) && return 0
+  [[ $said == *refused* ]]
 }
 
 wait_for_api() {
