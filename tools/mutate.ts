@@ -27,7 +27,7 @@ const mutations: readonly Mutation[] = [
     file: "components/remoteStep.ts",
     find: "stdin: pulumi.secret(",
     replace: "stdin: pulumi.output(",
-    tests: ["test/graph/cluster.test.ts"],
+    tests: ["test/graph/remoteStep.test.ts"],
   },
   {
     what: "a value pasted into a shell text without quotes",
