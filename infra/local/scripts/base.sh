@@ -58,7 +58,8 @@ conf_value() {
 check_owner() {
   local dir=$1 stack project
   if [[ ! -e $dir/owner ]]; then
-    [[ ! -d $dir || -z $(ls -A "$dir") ]] && return 0
+    # A run killed while it wrote the owner left nothing but the beginnings of that file.
+    [[ ! -d $dir || -z $(find "$dir" -mindepth 1 -maxdepth 1 ! -name owner.new -print -quit) ]] && return 0
     fail "$dir has files but no owner: it was not made by this program, move it away"
   fi
   stack=$(conf_value "$dir/owner" stack) || stack=unknown
