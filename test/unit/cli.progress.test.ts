@@ -266,6 +266,8 @@ describe("the event log", () => {
       expect(reader.read()).toEqual([]);
       appendFileSync(path, '2}\n{"timestamp":3}\n');
       expect(reader.read()).toEqual([{ timestamp: 2 }, { timestamp: 3 }]);
+      appendFileSync(path, 'torn":4}\n{"timestamp":5}\n');
+      expect(reader.read()).toEqual([{ timestamp: 5 }]);
     } finally {
       reader.close();
       rmSync(folder, { recursive: true });

@@ -61,8 +61,8 @@ export class EventLogReader {
       .subarray(0, end)
       .toString("utf8")
       .split("\n")
-      .filter((line) => line !== "")
-      .map((line) => JSON.parse(line) as EngineEvent);
+      .map(parseEvent)
+      .filter((event) => event !== undefined);
   }
 
   close(): void {
@@ -70,5 +70,14 @@ export class EventLogReader {
       closeSync(this.descriptor);
     }
     this.descriptor = undefined;
+  }
+}
+
+/** A torn line is skipped: it costs a line of progress, and the run it tells of must not end for that. */
+function parseEvent(line: string): EngineEvent | undefined {
+  try {
+    return line === "" ? undefined : (JSON.parse(line) as EngineEvent);
+  } catch {
+    return undefined;
   }
 }
