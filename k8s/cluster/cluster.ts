@@ -192,6 +192,7 @@ export class Cluster extends pulumi.ComponentResource {
             ENDPOINT: parts.settings.endpoint,
             VERSION: args.kubernetesVersion,
             PAUSE_IMAGE: args.images.pause,
+            DNS_IMAGE: `${args.imageRepository}/coredns:${args.corednsTag}`,
             BUNDLE: args.bundleKey,
             BUNDLE_URL: args.bundleUrl ?? "",
           },

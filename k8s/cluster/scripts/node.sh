@@ -1,6 +1,6 @@
 # Makes this machine a node of the cluster: control plane by `kubeadm init` or `join --control-plane`, worker by `join`.
 # Run again it changes only what differs: binaries, images, configuration, and a new patch version is an upgrade in place.
-# Settings: NODE ROLE(init|controlPlane|worker) ENDPOINT VERSION PAUSE_IMAGE BUNDLE(key of the bundle) BUNDLE_URL(may be empty)
+# Settings: NODE ROLE(init|controlPlane|worker) ENDPOINT VERSION PAUSE_IMAGE DNS_IMAGE BUNDLE(key of the bundle) BUNDLE_URL(may be empty)
 # Files (scripts/membership.sh and kubeadmConfig.ts name the same folders): /etc/gourmetgram/cluster/...
 # shellcheck shell=bash
 given=/etc/gourmetgram/cluster
@@ -218,7 +218,9 @@ upgrade() {
   say "upgrading from $from to $VERSION"
   if [ "$ROLE" = init ]; then
     kubeadm upgrade apply "$VERSION" --yes --patches /etc/gourmetgram/kubeadm-patches \
-      --ignore-preflight-errors=all
+      --ignore-preflight-errors=all --skip-phases=addon/coredns
+    # kubeadm migrates only from CoreDNS versions it shipped itself; ours has a pin of its own.
+    kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-system set image deployment/coredns "coredns=$DNS_IMAGE"
   else
     # The first control plane goes first; its word that it is done is the version in the cluster's own configuration.
     until kubectl --kubeconfig /etc/kubernetes/kubelet.conf -n kube-system get configmap kubeadm-config \
