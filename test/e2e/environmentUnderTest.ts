@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { projectRoot } from "../../components/sourceFile";
+import { cacheRoot } from "../../tools/cache/paths";
 
 const root = projectRoot();
 
@@ -124,10 +124,7 @@ const clientPackages = ["mlflow-skinny==3.9.0", "boto3==1.42.30"];
 
 /** A Python that has MLflow's client, made once per version under the user's cache folder. */
 export async function clientPython(): Promise<string> {
-  const cache =
-    process.env["GOURMETGRAM_CACHE"] ??
-    join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "gourmetgram");
-  const folder = join(cache, "test", clientPackages.join("_").replaceAll("=", ""));
+  const folder = join(cacheRoot(), "test", clientPackages.join("_").replaceAll("=", ""));
   const python = join(folder, "bin", "python");
   const mark = join(folder, "complete");
   if (!existsSync(mark)) {
@@ -168,9 +165,4 @@ export async function eventually(what: string, seconds: number, ask: () => Promi
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
   throw new Error(`${what}: not within ${seconds} s; last: ${String(last)}`);
-}
-
-/** Text of a file of the project. */
-export function projectFile(path: string): string {
-  return readFileSync(join(root, path), "utf8");
 }

@@ -7,6 +7,7 @@ import { residentBytes } from "../../infra/local/residentMemory";
 import { bundleRegistry, imageRef, kubernetesVersion, pins } from "../../stacks/pins";
 import type { EngineEvent } from "../cli/events";
 import { runGraph } from "../cli/operation";
+import { readOutputs } from "../cli/outputs";
 import {
   checkSettings,
   openStack,
@@ -97,20 +98,14 @@ interface Outputs {
   readonly ssh: { readonly config: string; readonly privateKey: string };
 }
 
-function outputs(access: StackAccess): Outputs {
-  const result = spawnSync(
-    access.engine.pulumi,
-    ["stack", "output", "--json", "--show-secrets", "--stack", stack],
-    { cwd: PROJECT_ROOT, env: { ...process.env, ...access.engine.environment }, encoding: "utf8" },
-  );
-  if (result.status !== 0) throw new Error(result.stderr);
-  return JSON.parse(result.stdout) as Outputs;
+async function outputs(access: StackAccess): Promise<Outputs> {
+  return (await readOutputs(access, true)) as unknown as Outputs;
 }
 
 /** The network as it is in our cluster, as a manifest: both sides of the comparison install the same. */
-function networkManifest(access: StackAccess, folder: string): string {
+async function networkManifest(access: StackAccess, folder: string): Promise<string> {
   const kubeconfig = join(folder, "kubeconfig");
-  writeFileSync(kubeconfig, outputs(access).kubeconfig ?? "", { mode: 0o600 });
+  writeFileSync(kubeconfig, (await outputs(access)).kubeconfig ?? "", { mode: 0o600 });
   const kubectl = join(access.engine.environment["GOURMETGRAM_BUNDLE_DIR"] ?? "", "bin", "kubectl");
   const get = (...args: string[]) => {
     const result = spawnSync(kubectl, ["--kubeconfig", kubeconfig, "get", ...args, "-o", "json"], {
@@ -146,7 +141,7 @@ async function plainBootstrap(access: StackAccess, count: number, manifest: stri
   await timedRun(access, "up", "machines");
   const folder = mkdtempSync(join(tmpdir(), "bench-"));
   try {
-    const { ssh } = outputs(access);
+    const { ssh } = await outputs(access);
     const key = join(folder, "key");
     writeFileSync(key, ssh.privateKey, { mode: 0o600 });
     chmodSync(key, 0o600);
@@ -224,7 +219,7 @@ async function main(): Promise<void> {
       ours.push(...(await repeat(1, `${index + 1}: our bootstrap, 3 nodes`, () => ourBootstrap(access, 3))));
       if (manifest === "") {
         const folder = mkdtempSync(join(tmpdir(), "bench-"));
-        manifest = networkManifest(access, folder);
+        manifest = await networkManifest(access, folder);
         rmSync(folder, { recursive: true, force: true });
       }
       await destroy(access);
