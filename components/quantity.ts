@@ -33,6 +33,17 @@ export function parseBytes(text: string): number | undefined {
   return bytes > 0 && Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
+/**
+ * CPUs of a quantity such as `500m`, `2` or `0.5`.
+ *
+ * @returns CPUs, or `undefined` when `text` is no positive amount
+ */
+export function parseCpu(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)(m?)$/.exec(text);
+  const cpus = match === null ? 0 : Number(match[1]) / (match[2] === "m" ? 1000 : 1);
+  return cpus > 0 ? cpus : undefined;
+}
+
 /** Bytes as people read them, binary units, one decimal below ten: `1.5 GiB`, `37 GiB`, `412 MiB`. */
 export function formatBytes(bytes: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];

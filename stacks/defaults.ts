@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { kubernetesVersion } from "./pins";
-import { type EnvironmentNodeSpec, type EnvironmentSpec, STAGES } from "./spec";
+import { type EnvironmentNodeSpec, type EnvironmentSpec, STAGES, type StageSpec } from "./spec";
 
 /** Kubernetes releases an environment can run: those the bundle holds. */
 export const SUPPORTED_KUBERNETES_VERSIONS: readonly string[] = [kubernetesVersion];
@@ -13,6 +13,21 @@ export const EXTERNAL_DEFAULTS = {
   region: "us-east-1",
 } as const;
 
+/** An app stack that sets nothing. */
+export const defaultStage: StageSpec = {
+  replicas: 1,
+  resources: { requests: { cpu: "200m", memory: "256Mi" }, limits: { cpu: "500m", memory: "512Mi" } },
+};
+
+/** Parts of settings that have a value only once their parent is set. */
+export const DELIVERY_DEFAULTS = {
+  chartPath: "chart",
+  infraBranch: "main",
+  appBranch: "main",
+  trainBranch: "mlops",
+  targetCpuPercent: 70,
+} as const;
+
 /**
  * Every default in one place: what an environment with an empty settings file is.
  * `nodes` is not here because its addresses follow `infra.cidr`: see `defaultNodes`.
@@ -23,12 +38,29 @@ export function defaultSettings(stackName: string): Omit<EnvironmentSpec, "name"
     cluster: { podCidr: "10.244.0.0/16", serviceCidr: "10.96.0.0/16", version: kubernetesVersion },
     platform: {
       storage: { postgres: "5Gi", minio: "10Gi" },
-      mlflow: { workers: 1, nodePort: 30800 },
-      minio: { nodePort: 30900, consoleNodePort: 30901 },
+      mlflow: { workers: 1 },
       database: { kind: "internal" },
       objectStore: { kind: "internal" },
     },
-    stages: STAGES,
+    delivery: {
+      canaryPercent: 10,
+      registry: { storage: "20Gi", keepTags: 10 },
+      builds: { mode: "rootless" },
+      git: { kind: "internal" },
+      training: { schedule: "0 2 * * *", branch: "mlops" },
+    },
+    exposure: {
+      production: "public",
+      canary: "public",
+      staging: "public",
+      mlflow: "tunnel",
+      "minio-console": "tunnel",
+      "argo-workflows": "tunnel",
+      argocd: "tunnel",
+      git: "tunnel",
+      webhook: "off",
+    },
+    stages: Object.fromEntries(STAGES.map((stage) => [stage, defaultStage])),
   };
 }
 

@@ -123,9 +123,11 @@ function createPlatform(
       storageClassName: cluster.storageClassName,
       exposedHost: cluster.home.spec.address,
       ...spec.platform,
+      mlflow: { ...spec.platform.mlflow, nodePort: 30800 },
+      minio: { nodePort: 30900, consoleNodePort: 30901 },
     },
     inCluster,
   );
-  for (const stage of spec.stages) new StageNamespace(`stage-${stage}`, { stage }, inCluster);
+  for (const stage of Object.keys(spec.stages)) new StageNamespace(`stage-${stage}`, { stage }, inCluster);
   return platform;
 }

@@ -1,6 +1,6 @@
 import { nearest } from "../components/nearest";
 import type { ProblemCollector } from "../components/problems";
-import { BYTE_UNIT_NAMES, parseBytes } from "../components/quantity";
+import { BYTE_UNIT_NAMES, parseBytes, parseCpu } from "../components/quantity";
 
 /** Where problems go while settings are read, and the file the user edits to put them right. */
 export interface ReadContext {
@@ -145,7 +145,8 @@ export function text(rule: TextRule): Field<string> {
     }
     context.problems.add({
       path,
-      value,
+      // A URL may hold a password where none belongs.
+      value: value.replace(/\/\/[^/@]*@/, "//...@"),
       problem,
       allowed: rule.allowed,
       next: rule.next ?? `correct it in ${context.file}`,
@@ -205,6 +206,28 @@ export function byteQuantity(minimum?: string): Field<string> {
       return undefined;
     }
     return value as string;
+  };
+}
+
+/** An amount of CPU: `500m`, `"2"` or 2. */
+export function cpuQuantity(): Field<string> {
+  const allowed = 'an amount of CPU, for example "500m" or "2"';
+  return (value, path, context) => {
+    if (isMissing(value)) {
+      return addMissing(path, allowed, context);
+    }
+    const written = typeof value === "number" ? String(value) : value;
+    if (typeof written === "string" && parseCpu(written) !== undefined) {
+      return written;
+    }
+    context.problems.add({
+      path,
+      value,
+      problem: "is not an amount of CPU",
+      allowed,
+      next: `correct it in ${context.file}`,
+    });
+    return undefined;
   };
 }
 

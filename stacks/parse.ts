@@ -3,11 +3,19 @@ import type { NodeRole, Taint } from "../components/contracts";
 import { isLabelValue, labelKeyProblem } from "../components/labels";
 import { DNS_LABEL_RULE, isDnsLabel } from "../components/naming";
 import { ProblemCollector } from "../components/problems";
-import { parseBytes } from "../components/quantity";
+import { parseBytes, parseCpu } from "../components/quantity";
 import { type CidrRange, cidrRange, formatRange, overlaps } from "./cidr";
-import { defaultNodes, defaultSettings, EXTERNAL_DEFAULTS, SUPPORTED_KUBERNETES_VERSIONS } from "./defaults";
+import {
+  DELIVERY_DEFAULTS,
+  defaultNodes,
+  defaultSettings,
+  defaultStage,
+  EXTERNAL_DEFAULTS,
+  SUPPORTED_KUBERNETES_VERSIONS,
+} from "./defaults";
 import {
   byteQuantity,
+  cpuQuantity,
   type Field,
   integer,
   list,
@@ -21,16 +29,24 @@ import {
   union,
   withDefault,
 } from "./fields";
-import { type EnvironmentSpec, type INFRA_KINDS, SSL_MODES, STAGES } from "./spec";
+import {
+  BUILD_MODES,
+  type DeliverySpec,
+  type EnvironmentSpec,
+  EXPOSURES,
+  type Exposure,
+  type INFRA_KINDS,
+  SERVICE_PORTS,
+  type Service,
+  SSL_MODES,
+  STAGES,
+} from "./spec";
 
 /** Longest environment name: it becomes part of host names, bridge names and cgroup names. */
 const MAX_NAME_LENGTH = 40;
 
 /** Least memory a machine can work with: kubeadm refuses a control plane below 1700 MB. */
 const LEAST_MEMORY: Readonly<Record<NodeRole, string>> = { controlPlane: "2Gi", worker: "1Gi" };
-
-/** Ports Kubernetes gives to Services of type NodePort. */
-const NODE_PORTS = { min: 30000, max: 32767 };
 
 /** Prefix length of each node's part of the pod network (kube-controller-manager's default). */
 const NODE_POD_PREFIX = 24;
@@ -53,7 +69,7 @@ export function parseEnvironment(raw: Readonly<Record<string, unknown>>, stackNa
     settings?.nodes ?? defaultNodes(settings?.infra?.cidr ?? defaultSettings(stackName).infra.cidr);
   checkNetworks(settings, nodes, context);
   checkNodes(settings?.infra, nodes, context);
-  checkNodePorts(settings?.platform, context);
+  checkStages(settings?.stages, context);
   context.problems.throwIfAny(`the settings of environment "${stackName}"`);
   // Every part that is undefined has added a problem, so here all required parts are there.
   return { ...settings, name: stackName, nodes } as EnvironmentSpec;
@@ -85,16 +101,20 @@ function settingsFields(stackName: string) {
       }),
       mlflow: object({
         workers: withDefault(integer({ min: 1, max: 16 }), platform.mlflow.workers),
-        nodePort: withDefault(integer(NODE_PORTS), platform.mlflow.nodePort),
-      }),
-      minio: object({
-        nodePort: withDefault(integer(NODE_PORTS), platform.minio.nodePort),
-        consoleNodePort: withDefault(integer(NODE_PORTS), platform.minio.consoleNodePort),
       }),
       database: union({ internal: {}, external: externalDatabaseFields() }, platform.database.kind),
       objectStore: union({ internal: {}, external: externalObjectStoreFields() }, platform.objectStore.kind),
     }),
-    stages: withDefault(stageList(), [...defaults.stages]),
+    delivery: deliveryFields(defaults.delivery),
+    exposure: object(
+      Object.fromEntries(
+        (Object.keys(SERVICE_PORTS) as Service[]).map((service) => [
+          service,
+          withDefault(oneOf(EXPOSURES), defaults.exposure[service]),
+        ]),
+      ) as Record<Service, Field<Exposure>>,
+    ),
+    stages: withDefault<unknown>(record(oneOf(STAGES), stageFields()), defaults.stages) as Field<StageDrafts>,
   });
 }
 
@@ -144,20 +164,74 @@ function externalObjectStoreFields() {
   };
 }
 
-function stageList(): Field<(typeof STAGES)[number][]> {
-  return (value, path, context) => {
-    const stages = list(oneOf(STAGES))(value, path, context);
-    for (const stage of duplicates(stages ?? [])) {
-      context.problems.add({
-        path,
-        value: stages,
-        problem: `names ${stage} twice`,
-        allowed: `each of ${STAGES.join(", ")} at most once`,
-        next: `remove one in ${context.file}`,
-      });
-    }
-    return stages;
+function deliveryFields(defaults: DeliverySpec) {
+  const { registry, builds, git, training } = defaults;
+  return object({
+    canaryPercent: withDefault(integer({ min: 0, max: 100 }), defaults.canaryPercent),
+    registry: object({
+      storage: withDefault(byteQuantity("1Gi"), registry.storage),
+      keepTags: withDefault(integer({ min: 1, max: 1000 }), registry.keepTags),
+    }),
+    builds: object({ mode: withDefault(oneOf(BUILD_MODES), builds.mode) }),
+    git: union({ internal: {}, external: externalGitFields() }, git.kind),
+    training: object({
+      schedule: withDefault(
+        text({ problem: scheduleProblem, allowed: "five cron fields, UTC, for example 0 2 * * *" }),
+        training.schedule,
+      ),
+      branch: withDefault(branch(), training.branch),
+    }),
+  });
+}
+
+function externalGitFields() {
+  const url = () =>
+    text({
+      problem: repositoryProblem,
+      allowed: "an http or https URL of a Git repository, without credentials",
+    });
+  return {
+    infra: object({
+      url: url(),
+      branch: withDefault(branch(), DELIVERY_DEFAULTS.infraBranch),
+      path: withDefault(notEmpty("the chart's folder, for example chart"), DELIVERY_DEFAULTS.chartPath),
+    }),
+    app: object({ url: url(), branch: withDefault(branch(), DELIVERY_DEFAULTS.appBranch) }),
+    train: object({ url: url(), branch: withDefault(branch(), DELIVERY_DEFAULTS.trainBranch) }),
   };
+}
+
+function stageFields() {
+  const { replicas, resources } = defaultStage;
+  return object({
+    replicas: withDefault(integer({ min: 1, max: 50 }), replicas),
+    resources: object({
+      requests: object({
+        cpu: withDefault(cpuQuantity(), resources.requests.cpu),
+        memory: withDefault(byteQuantity("16Mi"), resources.requests.memory),
+      }),
+      limits: object({
+        cpu: withDefault(cpuQuantity(), resources.limits.cpu),
+        memory: withDefault(byteQuantity("16Mi"), resources.limits.memory),
+      }),
+    }),
+    autoscaling: optional(
+      object({
+        maxReplicas: integer({ min: 2, max: 100 }),
+        targetCpuPercent: withDefault(integer({ min: 1, max: 100 }), DELIVERY_DEFAULTS.targetCpuPercent),
+      }),
+    ),
+  });
+}
+
+function branch(): Field<string> {
+  return text({
+    problem: (name) =>
+      /^(?![-/.])(?!.*(\.\.|\/\/|@\{))[^\s~^:?*[\\]+(?<![/.])$/.test(name)
+        ? undefined
+        : "is not a branch name",
+    allowed: "a Git branch name",
+  });
 }
 
 function nodeName(): Field<string> {
@@ -364,34 +438,63 @@ function checkMemory(common: string | undefined, nodes: NodeDrafts, context: Rea
   }
 }
 
-interface PortSettings {
-  readonly mlflow?: { readonly nodePort?: number };
-  readonly minio?: { readonly nodePort?: number; readonly consoleNodePort?: number };
-}
+/** Stages while problems are still being collected. */
+type StageDrafts = Readonly<
+  Record<
+    string,
+    {
+      readonly replicas?: number;
+      readonly resources?: {
+        readonly requests?: { readonly cpu?: string; readonly memory?: string };
+        readonly limits?: { readonly cpu?: string; readonly memory?: string };
+      };
+      readonly autoscaling?: { readonly maxReplicas?: number };
+    }
+  >
+>;
 
-function checkNodePorts(platform: PortSettings | undefined, context: ReadContext): void {
-  const ports: readonly (readonly [string, number | undefined])[] = [
-    ["platform.mlflow.nodePort", platform?.mlflow?.nodePort],
-    ["platform.minio.nodePort", platform?.minio?.nodePort],
-    ["platform.minio.consoleNodePort", platform?.minio?.consoleNodePort],
-  ];
-  const owners = new Map<number, string>();
-  for (const [path, port] of ports) {
-    const owner = port === undefined ? undefined : owners.get(port);
-    if (owner !== undefined) {
+function checkStages(stages: StageDrafts | undefined, context: ReadContext): void {
+  const amounts = { cpu: parseCpu, memory: parseBytes } as const;
+  for (const [name, { replicas, resources, autoscaling }] of Object.entries(stages ?? {})) {
+    for (const kind of ["cpu", "memory"] as const) {
+      const [request, limit] = [resources?.requests?.[kind], resources?.limits?.[kind]];
+      if (
+        request !== undefined &&
+        limit !== undefined &&
+        (amounts[kind](request) ?? 0) > (amounts[kind](limit) ?? 0)
+      ) {
+        context.problems.add({
+          path: `stages.${name}.resources.requests.${kind}`,
+          value: request,
+          problem: `is above the limit ${limit}`,
+          allowed: `at most stages.${name}.resources.limits.${kind}`,
+          next: `change one of the two in ${context.file}`,
+        });
+      }
+    }
+    const most = autoscaling?.maxReplicas;
+    if (replicas !== undefined && most !== undefined && most < replicas) {
       context.problems.add({
-        path,
-        value: port,
-        problem: `is also the port of ${owner}`,
-        allowed: `a port of ${NODE_PORTS.min} to ${NODE_PORTS.max} that nothing else has`,
+        path: `stages.${name}.autoscaling.maxReplicas`,
+        value: most,
+        problem: `is below the ${replicas} replicas the stage has at least`,
+        allowed: `${replicas} or more`,
         next: `change one of the two in ${context.file}`,
       });
-    } else if (port !== undefined) {
-      owners.set(port, path);
     }
   }
 }
 
-function duplicates<T>(values: readonly T[]): T[] {
-  return [...new Set(values.filter((value, index) => values.indexOf(value) !== index))];
+function scheduleProblem(value: string): string | undefined {
+  const fields = value.trim().split(/\s+/);
+  return fields.length === 5 && fields.every((field) => /^[\d*,/A-Za-z-]+$/.test(field))
+    ? undefined
+    : "is not a cron expression";
+}
+
+function repositoryProblem(value: string): string | undefined {
+  const problem = endpointProblem(value);
+  if (problem !== undefined) return problem;
+  const url = new URL(value);
+  return url.username || url.password ? "holds credentials" : undefined;
 }

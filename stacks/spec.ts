@@ -8,6 +8,26 @@ export const STAGES = ["staging", "canary", "production"] as const;
 /** An app stack inside an environment. */
 export type Stage = (typeof STAGES)[number];
 
+/** What a person can connect to, with the port on the gateway: the product's ports, not settings. */
+export const SERVICE_PORTS = {
+  production: 80,
+  canary: 8080,
+  staging: 8081,
+  mlflow: 8000,
+  "minio-console": 9001,
+  "argo-workflows": 2746,
+  argocd: 8888,
+  git: 3000,
+  webhook: 12000,
+} as const;
+
+/** A service behind the gateway. */
+export type Service = keyof typeof SERVICE_PORTS;
+
+/** From where a service is reached: everywhere, through an SSH tunnel, or not at all. */
+export const EXPOSURES = ["public", "tunnel", "off"] as const;
+export type Exposure = (typeof EXPOSURES)[number];
+
 /** Kinds of machines there are now; the discriminator of `infra`. */
 export const INFRA_KINDS = ["local"] as const;
 
@@ -81,17 +101,70 @@ export interface PlatformSpec {
   readonly mlflow: {
     /** Server processes in the one MLflow pod. */
     readonly workers: number;
-    /** Port of MLflow on every node. */
-    readonly nodePort: number;
-  };
-  readonly minio: {
-    /** Port of the S3 API on every node. */
-    readonly nodePort: number;
-    /** Port of the web console on every node. */
-    readonly consoleNodePort: number;
   };
   readonly database: InternalDatabaseSpec | ExternalDatabaseSpec;
   readonly objectStore: InternalObjectStoreSpec | ExternalObjectStoreSpec;
+}
+
+/** What one app stack asks for. */
+export interface StageSpec {
+  /** Pods; with `autoscaling` the least number of them. */
+  readonly replicas: number;
+  /** Of each pod. */
+  readonly resources: {
+    readonly requests: { readonly cpu: Quantity; readonly memory: Quantity };
+    readonly limits: { readonly cpu: Quantity; readonly memory: Quantity };
+  };
+  /** Horizontal autoscaling by CPU. @default none */
+  readonly autoscaling?: {
+    readonly maxReplicas: number;
+    /** Average use of the CPU request at which pods are added, percent. */
+    readonly targetCpuPercent: number;
+  };
+}
+
+/** The Git server inside the cluster, seeded with the project's chart and samples. */
+export interface InternalGitSpec {
+  readonly kind: "internal";
+}
+
+/** A Git repository that exists already. */
+export interface GitRepositorySpec {
+  /** HTTP(S) URL without credentials. */
+  readonly url: string;
+  readonly branch: string;
+}
+
+/** Git repositories that exist already, for example forks on GitHub. */
+export interface ExternalGitSpec {
+  readonly kind: "external";
+  /** Holds the chart of the stages in the folder `path`. */
+  readonly infra: GitRepositorySpec & { readonly path: string };
+  readonly app: GitRepositorySpec;
+  readonly train: GitRepositorySpec;
+}
+
+/** Modes of the image builder; `root` is for kernels that refuse user namespaces inside pods. */
+export const BUILD_MODES = ["rootless", "root"] as const;
+
+/** Registry, builds, Git and Argo. */
+export interface DeliverySpec {
+  /** Share of production's requests that a healthy canary gets, percent. */
+  readonly canaryPercent: number;
+  readonly registry: {
+    /** Size of the volume; fixed for the life of an environment. */
+    readonly storage: Quantity;
+    /** Newest tags of each repository that the nightly clean-up keeps, besides those in use. */
+    readonly keepTags: number;
+  };
+  readonly builds: { readonly mode: (typeof BUILD_MODES)[number] };
+  readonly git: InternalGitSpec | ExternalGitSpec;
+  readonly training: {
+    /** Cron expression, UTC. */
+    readonly schedule: string;
+    /** Branch of the training repository. */
+    readonly branch: string;
+  };
 }
 
 /** Checked settings of one environment, every default filled in: one Pulumi stack, one graph, one cluster. */
@@ -103,5 +176,9 @@ export interface EnvironmentSpec {
   readonly nodes: Readonly<Record<string, EnvironmentNodeSpec>>;
   readonly cluster: ClusterSpec;
   readonly platform: PlatformSpec;
-  readonly stages: readonly Stage[];
+  readonly delivery: DeliverySpec;
+  /** From where each service is reached. */
+  readonly exposure: Readonly<Record<Service, Exposure>>;
+  /** The stages there are, any of the three. */
+  readonly stages: Readonly<Partial<Record<Stage, StageSpec>>>;
 }

@@ -18,7 +18,7 @@ describe("Pulumi config", () => {
   it("gives the project's values, mappings and lists parsed, and none of other namespaces", () => {
     const config = {
       "gourmetgram-infra:infra": '{"memory":"4Gi"}',
-      "gourmetgram-infra:stages": '["canary"]',
+      "gourmetgram-infra:stages": '{"canary":{}}',
       "gourmetgram-infra:odd": "{not json",
       "gourmetgram-infra:text": "5",
       "kubernetes:context": "other",
@@ -26,15 +26,15 @@ describe("Pulumi config", () => {
     };
     expect(rawSettings("gourmetgram-infra", config)).toEqual({
       infra: { memory: "4Gi" },
-      stages: ["canary"],
+      stages: { canary: {} },
       odd: "{not json",
       text: "5",
     });
   });
 
   it("becomes a spec", () => {
-    pulumi.runtime.setAllConfig({ "gourmetgram-infra:stages": '["staging"]' });
-    expect(readEnvironment()).toMatchObject({ name: "local", stages: ["staging"] });
+    pulumi.runtime.setAllConfig({ "gourmetgram-infra:stages": '{"staging":{}}' });
+    expect(readEnvironment()).toMatchObject({ name: "local", stages: { staging: { replicas: 1 } } });
   });
 
   it("with a wrong value at its top is refused like any other", () => {

@@ -19,6 +19,11 @@ const block = (...lines: string[]) => `  ${lines.join("\n    ")}`;
 const controlPlane = { role: "controlPlane", address: "10.87.0.11" };
 const worker = (address: string, more: object = {}) => ({ role: "worker", address, ...more });
 
+const stage = {
+  replicas: 1,
+  resources: { requests: { cpu: "200m", memory: "256Mi" }, limits: { cpu: "500m", memory: "512Mi" } },
+};
+
 describe("settings of an environment", () => {
   it("are the documented defaults when there are none", () => {
     expect(parseEnvironment({}, "local")).toEqual({
@@ -32,12 +37,29 @@ describe("settings of an environment", () => {
       cluster: { podCidr: "10.244.0.0/16", serviceCidr: "10.96.0.0/16", version: "v1.34.2" },
       platform: {
         storage: { postgres: "5Gi", minio: "10Gi" },
-        mlflow: { workers: 1, nodePort: 30800 },
-        minio: { nodePort: 30900, consoleNodePort: 30901 },
+        mlflow: { workers: 1 },
         database: { kind: "internal" },
         objectStore: { kind: "internal" },
       },
-      stages: ["staging", "canary", "production"],
+      delivery: {
+        canaryPercent: 10,
+        registry: { storage: "20Gi", keepTags: 10 },
+        builds: { mode: "rootless" },
+        git: { kind: "internal" },
+        training: { schedule: "0 2 * * *", branch: "mlops" },
+      },
+      exposure: {
+        production: "public",
+        canary: "public",
+        staging: "public",
+        mlflow: "tunnel",
+        "minio-console": "tunnel",
+        "argo-workflows": "tunnel",
+        argocd: "tunnel",
+        git: "tunnel",
+        webhook: "off",
+      },
+      stages: { staging: stage, canary: stage, production: stage },
     });
   });
 
@@ -48,7 +70,7 @@ describe("settings of an environment", () => {
     );
     expect(spec.infra).toEqual({ kind: "local", cidr: "10.5.0.0/16", memory: "4Gi" });
     expect(spec.nodes["node3"]?.address).toBe("10.5.0.13");
-    expect(spec.platform.mlflow).toEqual({ workers: 4, nodePort: 30800 });
+    expect(spec.platform.mlflow).toEqual({ workers: 4 });
   });
 
   it("take an empty key for a missing one", () => {
@@ -72,12 +94,47 @@ describe("settings of an environment", () => {
         },
       },
       cluster: { podCidr: "10.128.0.0/12", serviceCidr: "172.20.0.0/20", version: "v1.34.2" },
-      stages: ["canary"],
+      delivery: {
+        canaryPercent: 25,
+        registry: { storage: "2Gi", keepTags: 3 },
+        builds: { mode: "root" },
+        git: {
+          kind: "external",
+          infra: { url: "https://git.example.com/me/infra.git" },
+          app: { url: "https://git.example.com/me/app.git", branch: "feature/new-look" },
+          train: { url: "https://git.example.com/me/train.git" },
+        },
+        training: { schedule: "*/15 * * * *", branch: "nightly" },
+      },
+      exposure: { webhook: "public", canary: "off" },
+      stages: {
+        canary: {
+          replicas: 2,
+          resources: { limits: { cpu: 1 } },
+          autoscaling: { maxReplicas: 4 },
+        },
+      },
     };
     const spec = parseEnvironment(raw, "class-7");
     expect(spec.nodes["b"]).toEqual({ role: "worker", ...raw.nodes.b });
     expect(spec.infra).toEqual(raw.infra);
-    expect(spec.stages).toEqual(["canary"]);
+    expect(spec.delivery).toEqual({
+      ...raw.delivery,
+      git: {
+        kind: "external",
+        infra: { ...raw.delivery.git.infra, branch: "main", path: "chart" },
+        app: raw.delivery.git.app,
+        train: { ...raw.delivery.git.train, branch: "mlops" },
+      },
+    });
+    expect(spec.exposure).toMatchObject({ webhook: "public", canary: "off", staging: "public" });
+    expect(spec.stages).toEqual({
+      canary: {
+        replicas: 2,
+        resources: { requests: stage.resources.requests, limits: { cpu: "1", memory: "512Mi" } },
+        autoscaling: { maxReplicas: 4, targetCpuPercent: 70 },
+      },
+    });
   });
 
   it.each([
@@ -100,7 +157,7 @@ describe("every wrong setting gives its path, value, the allowed ones and a next
         block(
           "node",
           `is an unknown key; did you mean "nodes"?`,
-          "allowed: infra, nodes, cluster, platform, stages",
+          "allowed: infra, nodes, cluster, platform, delivery, exposure, stages",
           "next: rename it in Pulumi.local.yaml",
         ),
       ],
@@ -112,7 +169,7 @@ describe("every wrong setting gives its path, value, the allowed ones and a next
         block(
           "frobnicate",
           "is an unknown key",
-          "allowed: infra, nodes, cluster, platform, stages",
+          "allowed: infra, nodes, cluster, platform, delivery, exposure, stages",
           "next: remove it in Pulumi.local.yaml",
         ),
       ],
@@ -356,37 +413,118 @@ describe("every wrong setting gives its path, value, the allowed ones and a next
       ],
     ],
     [
-      "unknown stage",
-      { stages: ["staging", "prodution"] },
+      "unknown stage with a near one",
+      { stages: { prodution: {} } },
       [
         block(
-          'stages[1] = "prodution"',
-          `is unknown; did you mean "production"?`,
+          'stages.prodution = "prodution"',
+          'is unknown; did you mean "production"?',
           "allowed: staging, canary, production",
           "next: set one of them in Pulumi.local.yaml",
         ),
       ],
     ],
     [
-      "stage named twice",
-      { stages: ["canary", "canary"] },
+      "stages as a list",
+      { stages: ["staging"] },
       [
         block(
-          'stages = ["canary","canary"]',
-          "names canary twice",
-          "allowed: each of staging, canary, production at most once",
-          "next: remove one in Pulumi.local.yaml",
+          "stages",
+          "is a list, not a mapping",
+          "allowed: a mapping",
+          "next: correct it in Pulumi.local.yaml",
         ),
       ],
     ],
     [
-      "stages that are no list",
-      { stages: "staging" },
+      "request above its limit",
+      { stages: { staging: { resources: { requests: { cpu: "800m" } } } } },
       [
         block(
-          'stages = "staging"',
-          "is a text, not a list",
-          "allowed: a list",
+          'stages.staging.resources.requests.cpu = "800m"',
+          "is above the limit 500m",
+          "allowed: at most stages.staging.resources.limits.cpu",
+          "next: change one of the two in Pulumi.local.yaml",
+        ),
+      ],
+    ],
+    [
+      "amount of CPU that is none",
+      { stages: { staging: { resources: { limits: { cpu: "half" } } } } },
+      [
+        block(
+          'stages.staging.resources.limits.cpu = "half"',
+          "is not an amount of CPU",
+          'allowed: an amount of CPU, for example "500m" or "2"',
+          "next: correct it in Pulumi.local.yaml",
+        ),
+      ],
+    ],
+    [
+      "fewer pods at most than at least",
+      { stages: { canary: { replicas: 3, autoscaling: { maxReplicas: 2 } } } },
+      [
+        block(
+          "stages.canary.autoscaling.maxReplicas = 2",
+          "is below the 3 replicas the stage has at least",
+          "allowed: 3 or more",
+          "next: change one of the two in Pulumi.local.yaml",
+        ),
+      ],
+    ],
+    [
+      "exposure that does not exist",
+      { exposure: { mlflow: "open" } },
+      [
+        block(
+          'exposure.mlflow = "open"',
+          "is unknown",
+          "allowed: public, tunnel, off",
+          "next: set one of them in Pulumi.local.yaml",
+        ),
+      ],
+    ],
+    [
+      "schedule that is no cron expression, and a branch that is none",
+      { delivery: { training: { schedule: "daily", branch: "a..b" } } },
+      [
+        block(
+          'delivery.training.schedule = "daily"',
+          "is not a cron expression",
+          "allowed: five cron fields, UTC, for example 0 2 * * *",
+          "next: correct it in Pulumi.local.yaml",
+        ),
+        block(
+          'delivery.training.branch = "a..b"',
+          "is not a branch name",
+          "allowed: a Git branch name",
+          "next: correct it in Pulumi.local.yaml",
+        ),
+      ],
+    ],
+    [
+      "repository URL with a password, which is not shown",
+      {
+        delivery: {
+          git: {
+            kind: "external",
+            infra: { url: "https://me:hunter2@git.example.com/infra.git" },
+            app: { url: "https://git.example.com/app.git" },
+            train: { url: "git@git.example.com:train.git" },
+          },
+        },
+      },
+      [
+        block(
+          'delivery.git.infra.url = "https://...@git.example.com/infra.git"',
+          "holds credentials",
+          "allowed: an http or https URL of a Git repository, without credentials",
+          "next: correct it in Pulumi.local.yaml",
+        ),
+        block(
+          'delivery.git.train.url = "git@git.example.com:train.git"',
+          "is not an http or https URL",
+          "allowed: an http or https URL of a Git repository, without credentials",
           "next: correct it in Pulumi.local.yaml",
         ),
       ],
@@ -424,30 +562,6 @@ describe("every wrong setting gives its path, value, the allowed ones and a next
           "is too little for node1, a control plane",
           "allowed: at least 2Gi",
           "next: raise it in Pulumi.local.yaml",
-        ),
-      ],
-    ],
-    [
-      "node port outside the range",
-      { platform: { mlflow: { nodePort: 8000 } } },
-      [
-        block(
-          "platform.mlflow.nodePort = 8000",
-          "is below 30000",
-          "allowed: a whole number from 30000 to 32767",
-          "next: correct it in Pulumi.local.yaml",
-        ),
-      ],
-    ],
-    [
-      "node port used twice",
-      { platform: { minio: { consoleNodePort: 30800 } } },
-      [
-        block(
-          "platform.minio.consoleNodePort = 30800",
-          "is also the port of platform.mlflow.nodePort",
-          "allowed: a port of 30000 to 32767 that nothing else has",
-          "next: change one of the two in Pulumi.local.yaml",
         ),
       ],
     ],
@@ -527,8 +641,9 @@ describe("every wrong setting gives its path, value, the allowed ones and a next
     const raw = {
       infra: { memory: "4" },
       nodes: { node1: worker("10.87.0.1"), node2: worker("10.87.0.1") },
-      stages: ["x"],
-      platform: { mlflow: { nodePort: 1 }, minio: { nodePort: 99999 } },
+      stages: { x: {} },
+      platform: { mlflow: { workers: 0 } },
+      exposure: { mlflow: "x" },
     };
     expect(problemsOf(raw)).toHaveLength(8);
     expect(() => parseEnvironment(raw, "local")).toThrow(
