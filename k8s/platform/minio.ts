@@ -1,16 +1,16 @@
-import * as k8s from "@pulumi/kubernetes";
+import type * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { CredentialsRef, ServiceEndpoint } from "../../components/contracts";
-import { type LabelArgs, labels, selectorLabels } from "../../components/labels";
+import type { LabelArgs } from "../../components/labels";
 import type { Quantity } from "../../components/quantity";
 import { Password } from "../../components/random";
 import { readSource } from "../../components/sourceFile";
 import type { BucketAccess } from "./access";
-import { canonicalQuantity } from "./canonicalQuantity";
 import { createCredentials, secretEnv } from "./credentials";
-import { createTraffic, podsOf } from "./networkPolicies";
-import { checksum, restrictedContainer, restrictedPod, scratchVolume } from "./restricted";
+import { createTraffic, type Peer, podsOf } from "./networkPolicies";
+import { checksum, scratchVolume } from "./restricted";
 import { SetupJob } from "./setupJob";
+import { createStatefulService, type StatefulService } from "./statefulService";
 
 /** Ports of the S3 API and of the web console inside the cluster. */
 export const S3_PORT = 9000;
@@ -36,12 +36,12 @@ export interface MinioArgs {
   readonly storage: Quantity;
   /** @default the cluster's default class */
   readonly storageClassName?: pulumi.Input<string>;
-  /** Port of the S3 API on every node. */
-  readonly nodePort: number;
-  /** Port of the web console on every node. */
-  readonly consoleNodePort: number;
   /** Buckets to make, by name, each with a user that can use this bucket only. Shape: plain. */
   readonly buckets: Readonly<Record<string, { readonly user: string }>>;
+  /** Who may use the S3 API, for the network policy. */
+  readonly clients: Peer[];
+  /** Who may open the web console. */
+  readonly consoleClients: Peer[];
 }
 
 /** One bucket of `Minio`: how to reach it and who waits for what. */
@@ -50,7 +50,7 @@ export interface MinioBucket {
   /** Secret with the access key and the secret access key of the bucket's user. */
   readonly credentials: CredentialsRef;
   /** Done when the bucket can be used. */
-  readonly ready: pulumi.Resource;
+  readonly ready: pulumi.CustomResource;
 }
 
 /**
@@ -86,20 +86,18 @@ export class Minio extends pulumi.ComponentResource {
       },
       child,
     );
-    const account = createServiceAccount(name, args.namespace, child);
-    createServices(name, args, child);
     createPolicies(name, args, child);
-    const server = createServer(
+    const { server, serviceAccountName: account } = createServer(
       name,
       args,
-      { credentials: this.credentials, password: this.rootPassword, account: account.metadata.name },
+      { credentials: this.credentials, password: this.rootPassword },
       child,
     );
 
     this.buckets = Object.fromEntries(
       Object.entries(args.buckets).map(([bucket, { user }]) => [
         bucket,
-        this.createBucket(name, args, { bucket, user, account: account.metadata.name, server }),
+        this.createBucket(name, args, { bucket, user, account, server }),
       ]),
     );
     this.endpoint = endpointOf(args.namespace, server);
@@ -197,65 +195,18 @@ function setupLabels(bucket: string): LabelArgs {
   return { ...SETUP, instance: `minio-setup-${bucket}` };
 }
 
-function createServiceAccount(
-  name: string,
-  namespace: pulumi.Input<string>,
-  opts: pulumi.CustomResourceOptions,
-): k8s.core.v1.ServiceAccount {
-  return new k8s.core.v1.ServiceAccount(
-    name,
-    {
-      metadata: { name: "minio", namespace, labels: labels(APPLICATION) },
-      automountServiceAccountToken: false,
-    },
-    opts,
-  );
-}
-
-function createServices(name: string, args: MinioArgs, opts: pulumi.CustomResourceOptions): void {
-  const service = (
-    resource: string,
-    objectName: string,
-    spec: k8s.types.input.core.v1.ServiceSpec,
-    nodePorts?: { readonly s3: number; readonly console: number },
-  ) =>
-    new k8s.core.v1.Service(
-      resource,
-      {
-        metadata: { name: objectName, namespace: args.namespace, labels: labels(APPLICATION) },
-        spec: {
-          ...spec,
-          selector: selectorLabels(APPLICATION),
-          ports: [
-            { name: "s3", port: S3_PORT, targetPort: "s3", nodePort: nodePorts?.s3 },
-            { name: "console", port: CONSOLE_PORT, targetPort: "console", nodePort: nodePorts?.console },
-          ],
-        },
-      },
-      opts,
-    );
-  service(name, "minio", {});
-  service(`${name}-headless`, "minio-headless", { clusterIP: "None" });
-  service(
-    `${name}-node-port`,
-    "minio-node-port",
-    { type: "NodePort" },
-    {
-      s3: args.nodePort,
-      console: args.consoleNodePort,
-    },
-  );
-}
-
 function createPolicies(name: string, args: MinioArgs, opts: pulumi.CustomResourceOptions): void {
+  const setups = Object.keys(args.buckets).map((bucket) => podsOf(setupLabels(bucket)));
   createTraffic(
     name,
     {
       namespace: args.namespace,
       objectName: "minio",
       pods: APPLICATION,
-      // Open to all: both ports are published on the nodes and ask for a login.
-      ingress: [{ ports: [S3_PORT, CONSOLE_PORT] }],
+      ingress: [
+        { peers: [...args.clients, ...setups], ports: [S3_PORT] },
+        ...(args.consoleClients.length > 0 ? [{ peers: args.consoleClients, ports: [CONSOLE_PORT] }] : []),
+      ],
     },
     opts,
   );
@@ -276,92 +227,56 @@ function createPolicies(name: string, args: MinioArgs, opts: pulumi.CustomResour
 function createServer(
   name: string,
   args: MinioArgs,
-  root: {
-    credentials: CredentialsRef;
-    password: pulumi.Output<string>;
-    account: pulumi.Input<string>;
-  },
+  root: { readonly credentials: CredentialsRef; readonly password: pulumi.Output<string> },
   opts: pulumi.CustomResourceOptions,
-): k8s.apps.v1.StatefulSet {
+): StatefulService {
   const ask = (path: string) => ({ httpGet: { path: `/minio/health/${path}`, port: "s3" } });
-  return new k8s.apps.v1.StatefulSet(
+  return createStatefulService(
     name,
     {
-      metadata: { name: "minio", namespace: args.namespace, labels: labels(APPLICATION) },
-      spec: {
-        replicas: 1,
-        serviceName: "minio-headless",
-        selector: { matchLabels: selectorLabels(APPLICATION) },
-        template: {
-          // The server reads the administrator's password at start only.
-          metadata: {
-            labels: labels(APPLICATION),
-            annotations: checksum({ root: root.password }),
-          },
-          spec: {
-            ...restrictedPod(UID),
-            serviceAccountName: root.account,
-            terminationGracePeriodSeconds: 30,
-            containers: [
-              {
-                name: "minio",
-                image: args.image,
-                imagePullPolicy: "IfNotPresent",
-                args: [
-                  "server",
-                  "/data",
-                  "--address",
-                  `:${S3_PORT}`,
-                  "--console-address",
-                  `:${CONSOLE_PORT}`,
-                ],
-                ports: [
-                  { name: "s3", containerPort: S3_PORT },
-                  { name: "console", containerPort: CONSOLE_PORT },
-                ],
-                env: [
-                  { name: "MINIO_ROOT_USER_FILE", value: `${ROOT_FOLDER}/${root.credentials.usernameKey}` },
-                  {
-                    name: "MINIO_ROOT_PASSWORD_FILE",
-                    value: `${ROOT_FOLDER}/${root.credentials.passwordKey}`,
-                  },
-                  { name: "MINIO_UPDATE", value: "off" },
-                  { name: "HOME", value: "/tmp" },
-                ],
-                securityContext: restrictedContainer,
-                resources: {
-                  requests: { cpu: "100m", memory: "256Mi" },
-                  limits: { cpu: "1", memory: "1Gi" },
-                },
-                startupProbe: { ...ask("live"), periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 180 },
-                readinessProbe: { ...ask("ready"), periodSeconds: 5, timeoutSeconds: 3 },
-                livenessProbe: { ...ask("live"), periodSeconds: 15, timeoutSeconds: 5, failureThreshold: 4 },
-                volumeMounts: [
-                  { name: "data", mountPath: "/data" },
-                  { name: "tmp", mountPath: "/tmp" },
-                  { name: "root", mountPath: ROOT_FOLDER, readOnly: true },
-                ],
-              },
-            ],
-            volumes: [
-              scratchVolume("tmp", "256Mi"),
-              { name: "root", secret: { secretName: root.credentials.secretName } },
-            ],
-          },
-        },
-        volumeClaimTemplates: [
-          {
-            metadata: { name: "data", labels: labels(APPLICATION) },
-            spec: {
-              accessModes: ["ReadWriteOnce"],
-              storageClassName: args.storageClassName,
-              resources: { requests: { storage: canonicalQuantity(args.storage) } },
+      namespace: args.namespace,
+      application: APPLICATION,
+      ports: { s3: S3_PORT, console: CONSOLE_PORT },
+      uid: UID,
+      storage: args.storage,
+      storageClassName: args.storageClassName,
+      // The server reads the administrator's password at start only.
+      annotations: checksum({ root: root.password }),
+      terminationGracePeriodSeconds: 30,
+      containers: [
+        {
+          name: "minio",
+          image: args.image,
+          args: ["server", "/data", "--address", `:${S3_PORT}`, "--console-address", `:${CONSOLE_PORT}`],
+          env: [
+            { name: "MINIO_ROOT_USER_FILE", value: `${ROOT_FOLDER}/${root.credentials.usernameKey}` },
+            {
+              name: "MINIO_ROOT_PASSWORD_FILE",
+              value: `${ROOT_FOLDER}/${root.credentials.passwordKey}`,
             },
+            { name: "MINIO_UPDATE", value: "off" },
+            { name: "HOME", value: "/tmp" },
+          ],
+          resources: {
+            requests: { cpu: "100m", memory: "256Mi" },
+            limits: { cpu: "1", memory: "1Gi" },
           },
-        ],
-      },
+          startupProbe: { ...ask("live"), periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 180 },
+          readinessProbe: { ...ask("ready"), periodSeconds: 5, timeoutSeconds: 3 },
+          livenessProbe: { ...ask("live"), periodSeconds: 15, timeoutSeconds: 5, failureThreshold: 4 },
+          volumeMounts: [
+            { name: "data", mountPath: "/data" },
+            { name: "tmp", mountPath: "/tmp" },
+            { name: "root", mountPath: ROOT_FOLDER, readOnly: true },
+          ],
+        },
+      ],
+      volumes: [
+        scratchVolume("tmp", "256Mi"),
+        { name: "root", secret: { secretName: root.credentials.secretName } },
+      ],
     },
-    { ...opts, customTimeouts: { create: "10m", update: "10m", delete: "5m" } },
+    opts,
   );
 }
 

@@ -7,11 +7,10 @@ import { readSource } from "../../components/sourceFile";
 import type { BucketAccess, DatabaseAccess } from "./access";
 import { canonicalQuantity } from "./canonicalQuantity";
 import { createCredentials, secretData, secretEnv } from "./credentials";
-import { createTraffic } from "./networkPolicies";
+import { createTraffic, type Peer } from "./networkPolicies";
 import { checksum, restrictedContainer, restrictedPod, scratchVolume } from "./restricted";
 
 type Container = k8s.types.input.core.v1.Container;
-type Peers = k8s.types.input.networking.v1.NetworkPolicyPeer[];
 
 /** Port of MLflow inside the cluster. */
 export const MLFLOW_PORT = 8000;
@@ -31,19 +30,22 @@ export interface MlflowArgs {
   /** Keeps runs, models and logins. */
   readonly database: DatabaseAccess;
   /** Where the database's traffic goes to, for the network policy. @default anywhere */
-  readonly databasePeers?: Peers;
+  readonly databasePeers?: Peer[];
   /** Keeps artifacts. */
   readonly bucket: BucketAccess;
   /** Where the object store's traffic goes to, for the network policy. @default anywhere */
-  readonly bucketPeers?: Peers;
+  readonly bucketPeers?: Peer[];
   /** Port the object store listens on. */
   readonly bucketPort: number;
   /** Server processes. Each takes about 250 MB. @default 1 */
   readonly workers?: number;
-  /** Port on every node. */
-  readonly nodePort: number;
-  /** Addresses or names of nodes by which people reach `nodePort`; the server refuses any other name. */
-  readonly exposedHosts: readonly pulumi.Input<string>[];
+  /**
+   * Host headers beyond the Service's names and tunnels (`localhost`, `127.0.0.1`) that the server accepts, as browsers
+   * send them: `10.87.0.11:8000`. It refuses any other. @default none
+   */
+  readonly allowedHosts?: readonly pulumi.Input<string>[];
+  /** Who may connect, for the network policy. */
+  readonly clients: Peer[];
   /** What must be done before the server starts. @default nothing */
   readonly after?: readonly pulumi.Resource[];
 }
@@ -104,7 +106,7 @@ export class Mlflow extends pulumi.ComponentResource {
     const scripts = createScripts(name, args.namespace, child);
     const account = createServiceAccount(name, args.namespace, child);
     createPolicies(name, args, child);
-    const service = createServices(name, args, child);
+    const service = createService(name, args.namespace, child);
     const server = createServer(
       name,
       args,
@@ -187,10 +189,10 @@ function allowedHosts(args: MlflowArgs): pulumi.Output<string> {
         `mlflow.${namespace}.svc.cluster.local`,
       ].map((host) => `${host}:${MLFLOW_PORT}`),
     );
-  return pulumi.all([inside, pulumi.all([...args.exposedHosts])]).apply(([names, exposed]) =>
+  return pulumi.all([inside, pulumi.all([...(args.allowedHosts ?? [])])]).apply(([names, more]) =>
     [
       ...names,
-      ...exposed.map((host) => `${host}:${args.nodePort}`),
+      ...more,
       // Tunnels and `kubectl port-forward`, whatever local port they take.
       "localhost:*",
       "127.0.0.1:*",
@@ -240,8 +242,7 @@ function createPolicies(name: string, args: MlflowArgs, opts: pulumi.CustomResou
       namespace: args.namespace,
       objectName: "mlflow",
       pods: MLFLOW_LABELS,
-      // Open to all: the port is published on the nodes and asks for a login.
-      ingress: [{ ports: [MLFLOW_PORT] }],
+      ingress: args.clients.length > 0 ? [{ peers: args.clients, ports: [MLFLOW_PORT] }] : [],
       egress: [
         { peers: args.databasePeers, ports: [args.database.port] },
         { peers: args.bucketPeers, ports: [args.bucketPort] },
@@ -251,31 +252,22 @@ function createPolicies(name: string, args: MlflowArgs, opts: pulumi.CustomResou
   );
 }
 
-function createServices(
+function createService(
   name: string,
-  args: MlflowArgs,
+  namespace: pulumi.Input<string>,
   opts: pulumi.CustomResourceOptions,
 ): k8s.core.v1.Service {
-  const service = (
-    resource: string,
-    objectName: string,
-    spec: k8s.types.input.core.v1.ServiceSpec,
-    nodePort?: number,
-  ) =>
-    new k8s.core.v1.Service(
-      resource,
-      {
-        metadata: { name: objectName, namespace: args.namespace, labels: labels(MLFLOW_LABELS) },
-        spec: {
-          ...spec,
-          selector: selectorLabels(MLFLOW_LABELS),
-          ports: [{ name: "http", port: MLFLOW_PORT, targetPort: "http", nodePort }],
-        },
+  return new k8s.core.v1.Service(
+    name,
+    {
+      metadata: { name: "mlflow", namespace, labels: labels(MLFLOW_LABELS) },
+      spec: {
+        selector: selectorLabels(MLFLOW_LABELS),
+        ports: [{ name: "http", port: MLFLOW_PORT, targetPort: "http" }],
       },
-      opts,
-    );
-  service(`${name}-node-port`, "mlflow-node-port", { type: "NodePort" }, args.nodePort);
-  return service(name, "mlflow", {});
+    },
+    opts,
+  );
 }
 
 function createServer(

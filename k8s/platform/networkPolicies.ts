@@ -2,7 +2,8 @@ import * as k8s from "@pulumi/kubernetes";
 import type * as pulumi from "@pulumi/pulumi";
 import { type LabelArgs, labels, selectorLabels } from "../../components/labels";
 
-type Peer = k8s.types.input.networking.v1.NetworkPolicyPeer;
+/** Who stands at the other end of a connection. */
+export type Peer = k8s.types.input.networking.v1.NetworkPolicyPeer;
 type Rule = { readonly peers?: Peer[]; readonly ports: readonly number[] };
 
 export interface TrafficArgs {
@@ -42,6 +43,11 @@ export function createTraffic(
 /** The pods of an application, in the policy's own namespace. */
 export function podsOf(args: LabelArgs): Peer {
   return { podSelector: { matchLabels: selectorLabels(args) } };
+}
+
+/** All pods of a namespace. */
+export function namespaceOf(name: pulumi.Input<string>): Peer {
+  return { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": name } } };
 }
 
 /** No traffic at all for pods of the namespace, except asking the cluster's DNS. */

@@ -8,9 +8,9 @@ import type { BucketAccess, DatabaseAccess } from "./access";
 import { createCredentials } from "./credentials";
 import { Minio, S3_PORT } from "./minio";
 import { MLFLOW_LABELS, Mlflow } from "./mlflow";
-import { createDefaultDeny, podsOf } from "./networkPolicies";
+import { createDefaultDeny, namespaceOf, type Peer, podsOf } from "./networkPolicies";
 import { checkPlatform } from "./platformChecks";
-import { Postgres } from "./postgres";
+import { POSTGRES_PORT, Postgres } from "./postgres";
 
 /** Database and bucket made when they are internal; capabilities of the product, not settings. */
 const DATABASE = "mlflowdb";
@@ -38,24 +38,37 @@ export interface PlatformArgs {
   readonly storageClassName?: pulumi.Input<string>;
   /** Sizes of the volumes of internal services. */
   readonly storage: { readonly postgres: Quantity; readonly minio: Quantity };
-  /** Node address or name that clients outside use. */
-  readonly exposedHost: pulumi.Input<string>;
-  /** More names and addresses under which nodes are reached: MLflow refuses what is not listed. @default none */
-  readonly additionalHosts?: readonly pulumi.Input<string>[];
+  /**
+   * Host headers of browsers outside the cluster, `10.87.0.11:8000`: MLflow refuses what is not listed. Its Service's names
+   * and tunnels (`localhost`, `127.0.0.1`, any port) always are. @default none
+   */
+  readonly allowedHosts?: readonly pulumi.Input<string>[];
   readonly mlflow: {
     /** Server processes in the pod. */
     readonly workers: number;
-    /** Port on every node, 30000-32767. */
-    readonly nodePort: number;
-  };
-  readonly minio: {
-    /** Port of the S3 API on every node, 30000-32767. */
-    readonly nodePort: number;
-    /** Port of the web console on every node, 30000-32767. */
-    readonly consoleNodePort: number;
   };
   readonly database: { readonly kind: "internal" } | ExternalDatabaseArgs;
   readonly objectStore: { readonly kind: "internal" } | ExternalObjectStoreArgs;
+  /**
+   * Databases for others, by name, each with an owner of its own. An external PostgreSQL gives everybody its one database:
+   * those who share it must not have tables of the same name. Shape: plain. @default none
+   */
+  readonly databases?: Readonly<Record<string, { readonly owner: string } & ClientNamespaces>>;
+  /**
+   * Buckets for others, by name, each with a user of its own. An external S3 gives everybody its one bucket: those who
+   * share it need a folder of their own. Shape: plain. @default none
+   */
+  readonly buckets?: Readonly<Record<string, { readonly user: string } & ClientNamespaces>>;
+  /** Who may connect to the web servers from other namespaces. @default nobody */
+  readonly clients?: {
+    readonly mlflow?: ClientNamespaces;
+    readonly minioConsole?: ClientNamespaces;
+  };
+}
+
+/** Namespaces whose pods may connect, for the network policies. Shape: plain. */
+export interface ClientNamespaces {
+  readonly namespaces: readonly string[];
 }
 
 /** User name and password of one service. */
@@ -71,8 +84,8 @@ export interface Login {
  * Waits for: the cluster of its provider, with a storage class. MLflow waits for its database and its bucket, which
  * do not wait for each other. Costs: two volumes and three pods, fewer with external services.
  * ```ts
- * new Platform("platform", { images, storage, exposedHost: "10.87.0.11", mlflow, minio,
- *   database: { kind: "internal" }, objectStore: { kind: "internal" } }, { provider });
+ * new Platform("platform", { images, storage, mlflow: { workers: 1 }, database: { kind: "internal" },
+ *   objectStore: { kind: "internal" }, databases: { argo: { owner: "argo", namespaces: ["argo"] } } }, { provider });
  * ```
  * @throws ProblemsError with every wrong argument
  */
@@ -88,8 +101,10 @@ export class Platform extends pulumi.ComponentResource {
   readonly mlflowCredentials: CredentialsRef;
   readonly databaseCredentials: CredentialsRef;
   readonly objectStoreCredentials: CredentialsRef;
-  /** Addresses for browsers and clients outside the cluster: `mlflow`, and `s3`, `minioConsole` when internal. */
-  readonly urls: pulumi.Output<Record<string, string>>;
+  /** Each of `args.databases`; its `host` is released when the database can be used. */
+  readonly databases: Readonly<Record<string, DatabaseAccess>>;
+  /** Each of `args.buckets`; its `endpoint` is released when the bucket can be used. */
+  readonly buckets: Readonly<Record<string, BucketAccess>>;
   /** Administrators by service. A secret. */
   readonly credentials: pulumi.Output<Record<string, Login>>;
 
@@ -114,8 +129,8 @@ export class Platform extends pulumi.ComponentResource {
         bucketPeers: objectStore.internal && [podsOf({ name: "minio" })],
         bucketPort: objectStore.port,
         workers: args.mlflow.workers,
-        nodePort: args.mlflow.nodePort,
-        exposedHosts: [args.exposedHost, ...(args.additionalHosts ?? [])],
+        allowedHosts: args.allowedHosts,
+        clients: peersOf(args.clients?.mlflow),
         after: [...database.ready, ...objectStore.ready],
       },
       { parent: this },
@@ -127,11 +142,11 @@ export class Platform extends pulumi.ComponentResource {
     this.mlflowCredentials = mlflow.credentials;
     this.databaseCredentials = database.credentials;
     this.objectStoreCredentials = objectStore.credentials;
-    this.urls = urlsOf(args, mlflow, objectStore.internal);
+    this.databases = database.others;
+    this.buckets = objectStore.others;
     this.credentials = credentialsOf(mlflow, database.internal, objectStore.internal);
     this.registerOutputs({
       mlflow: this.mlflow.url,
-      urls: this.urls,
       credentials: this.credentials,
     });
   }
@@ -163,6 +178,8 @@ interface Backend<Access, Internal> {
   readonly internal: Internal | undefined;
   readonly port: number;
   readonly ready: readonly pulumi.Resource[];
+  /** What others than MLflow get, by name. */
+  readonly others: Readonly<Record<string, Access>>;
 }
 
 function createDatabase(
@@ -188,6 +205,7 @@ function createDatabase(
       internal: undefined,
       port,
       ready: [],
+      others: mapValues(args.databases ?? {}, () => args.database as ExternalDatabaseArgs),
     };
   }
   const postgres = new Postgres(
@@ -197,20 +215,23 @@ function createDatabase(
       image: args.images.postgres,
       storage: args.storage.postgres,
       storageClassName: args.storageClassName,
-      databases: { [DATABASE]: { owner: MLFLOW_LOGIN } },
-      clients: [MLFLOW_LABELS],
+      databases: { [DATABASE]: { owner: MLFLOW_LOGIN }, ...args.databases },
+      clients: [podsOf(MLFLOW_LABELS), ...peersOf(...Object.values(args.databases ?? {}))],
     },
     opts,
   );
-  const database = postgres.databases[DATABASE];
-  if (database === undefined) throw new Error(`Postgres made no database ${DATABASE}`);
+  const database = entryOf(postgres.databases, DATABASE);
   return {
     access: database.access,
     endpoint: postgres.endpoint,
     credentials: database.credentials,
     internal: postgres,
-    port: 5432,
+    port: POSTGRES_PORT,
     ready: [database.ready],
+    others: mapValues(args.databases ?? {}, (_, other) => {
+      const { access, ready } = entryOf(postgres.databases, other);
+      return { ...access, host: whenDone(access.host, ready) };
+    }),
   };
 }
 
@@ -244,6 +265,7 @@ function createObjectStore(
       internal: undefined,
       port,
       ready: [],
+      others: mapValues(args.buckets ?? {}, () => args.objectStore as ExternalObjectStoreArgs),
     };
   }
   const minio = new Minio(
@@ -254,14 +276,13 @@ function createObjectStore(
       clientImage: args.images.mc,
       storage: args.storage.minio,
       storageClassName: args.storageClassName,
-      nodePort: args.minio.nodePort,
-      consoleNodePort: args.minio.consoleNodePort,
-      buckets: { [BUCKET]: { user: MLFLOW_LOGIN } },
+      buckets: { [BUCKET]: { user: MLFLOW_LOGIN }, ...args.buckets },
+      clients: [podsOf(MLFLOW_LABELS), ...peersOf(...Object.values(args.buckets ?? {}))],
+      consoleClients: peersOf(args.clients?.minioConsole),
     },
     opts,
   );
-  const bucket = minio.buckets[BUCKET];
-  if (bucket === undefined) throw new Error(`Minio made no bucket ${BUCKET}`);
+  const bucket = entryOf(minio.buckets, BUCKET);
   return {
     access: bucket.access,
     endpoint: minio.endpoint,
@@ -269,26 +290,35 @@ function createObjectStore(
     internal: minio,
     port: S3_PORT,
     ready: [bucket.ready],
+    others: mapValues(args.buckets ?? {}, (_, other) => {
+      const { access, ready } = entryOf(minio.buckets, other);
+      return { ...access, endpoint: whenDone(access.endpoint, ready) };
+    }),
   };
 }
 
-function urlsOf(
-  args: PlatformArgs,
-  mlflow: Mlflow,
-  minio: Minio | undefined,
-): pulumi.Output<Record<string, string>> {
-  const outside = {
-    mlflow: args.mlflow.nodePort,
-    ...(minio && { minioConsole: args.minio.consoleNodePort, s3: args.minio.nodePort }),
-  };
-  // The inner URLs are asked for too, so that an address is shown only when somebody answers there.
-  return pulumi
-    .all([args.exposedHost, mlflow.endpoint.url, minio?.endpoint.url])
-    .apply(([host]) =>
-      Object.fromEntries(
-        Object.entries(outside).map(([service, port]) => [service, `http://${host}:${port}`]),
-      ),
-    );
+/** The pods of all these namespaces, each namespace once. */
+function peersOf(...clients: readonly (ClientNamespaces | undefined)[]): Peer[] {
+  return [...new Set(clients.flatMap((client) => client?.namespaces ?? []))].map(namespaceOf);
+}
+
+/** A value that is released when a resource is done. */
+function whenDone(value: pulumi.Input<string>, done: pulumi.CustomResource): pulumi.Output<string> {
+  return pulumi.all([value, done.id]).apply(([known]) => known);
+}
+
+function mapValues<From, To>(
+  record: Readonly<Record<string, From>>,
+  to: (value: From, key: string) => To,
+): Record<string, To> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, to(value, key)]));
+}
+
+function entryOf<Value>(record: Readonly<Record<string, Value>>, key: string): Value {
+  const value = record[key];
+  if (value === undefined)
+    throw new Error(`${key} was not made; there are ${Object.keys(record).join(", ")}`);
+  return value;
 }
 
 function credentialsOf(

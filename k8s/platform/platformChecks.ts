@@ -1,51 +1,73 @@
+import { DNS_LABEL_RULE, isDnsLabel } from "../../components/naming";
 import type { Problem } from "../../components/problems";
 import { BYTE_UNIT_NAMES, parseBytes } from "../../components/quantity";
 import { SSL_MODES } from "./access";
 import type { PlatformArgs } from "./platform";
 
-/** Kubernetes' default range for ports on nodes. */
-const NODE_PORTS = { first: 30000, last: 32767 };
+/** Names and logins that are taken: MLflow's own, the administrators', and the databases PostgreSQL brings along. */
+const TAKEN = {
+  databases: ["mlflowdb", "postgres", "template0", "template1"],
+  owners: ["mlflow", "postgres"],
+  buckets: ["mlflow-artifacts"],
+  users: ["mlflow", "root"],
+};
 
 /** Every wrong plain argument of a Platform; nothing is said about values that come from other resources. */
 export function checkPlatform(args: PlatformArgs): readonly Problem[] {
   return [
-    ...checkNodePorts(args),
     ...checkWorkers(args),
     ...checkStorage(args),
     ...checkDatabase(args),
     ...checkObjectStore(args),
+    ...checkShares(args),
   ];
 }
 
-function checkNodePorts(args: PlatformArgs): Problem[] {
-  const ports = {
-    "mlflow.nodePort": args.mlflow.nodePort,
-    ...(args.objectStore.kind === "internal"
-      ? { "minio.nodePort": args.minio.nodePort, "minio.consoleNodePort": args.minio.consoleNodePort }
-      : {}),
-  };
-  const seen = new Map<number, string>();
+function checkShares(args: PlatformArgs): Problem[] {
+  const databases = Object.entries(args.databases ?? {});
+  const buckets = Object.entries(args.buckets ?? {});
+  return [
+    ...databases.flatMap(([name]) => checkName(`databases.${name}`, name, TAKEN.databases)),
+    ...checkLogins(
+      databases.map(([name, { owner }]) => [`databases.${name}.owner`, owner]),
+      TAKEN.owners,
+    ),
+    ...buckets.flatMap(([name]) => checkName(`buckets.${name}`, name, TAKEN.buckets)),
+    ...checkLogins(
+      buckets.map(([name, { user }]) => [`buckets.${name}.user`, user]),
+      TAKEN.users,
+    ),
+  ];
+}
+
+/** Names become parts of Kubernetes names, so they follow their rule; 3 to 40 letters are a bucket's and a job's bounds. */
+function checkName(path: string, value: string, taken: readonly string[]): Problem[] {
+  if (value.length >= 3 && isDnsLabel(value, 40) && !taken.includes(value)) return [];
+  return [
+    {
+      path,
+      value,
+      problem: taken.includes(value) ? "is taken" : "is not a name for it",
+      allowed: `3 to 40 ${DNS_LABEL_RULE}; not ${taken.join(", ")}`,
+      next: "choose another name",
+    },
+  ];
+}
+
+function checkLogins(logins: readonly (readonly [string, string])[], taken: readonly string[]): Problem[] {
+  const seen = new Set(taken);
   const problems: Problem[] = [];
-  for (const [path, value] of Object.entries(ports)) {
-    const other = seen.get(value);
-    if (!Number.isInteger(value) || value < NODE_PORTS.first || value > NODE_PORTS.last) {
+  for (const [path, value] of logins) {
+    if (!isDnsLabel(value, 40) || seen.has(value)) {
       problems.push({
         path,
         value,
-        problem: "is not a port Kubernetes opens on nodes",
-        allowed: `${NODE_PORTS.first} to ${NODE_PORTS.last}`,
-        next: "choose a port in this range",
-      });
-    } else if (other !== undefined) {
-      problems.push({
-        path,
-        value,
-        problem: `is the port of ${other} too`,
-        allowed: "a port of its own",
-        next: "choose another port",
+        problem: seen.has(value) ? "is the login of something else" : "is not a login",
+        allowed: `${DNS_LABEL_RULE}; each login is used once, and ${taken.join(" and ")} are taken`,
+        next: "choose another login",
       });
     }
-    seen.set(value, path);
+    seen.add(value);
   }
   return problems;
 }

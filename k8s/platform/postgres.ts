@@ -1,16 +1,16 @@
-import * as k8s from "@pulumi/kubernetes";
+import type * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { CredentialsRef, ServiceEndpoint } from "../../components/contracts";
-import { type LabelArgs, labels, selectorLabels } from "../../components/labels";
+import type { LabelArgs } from "../../components/labels";
 import type { Quantity } from "../../components/quantity";
 import { Password } from "../../components/random";
 import { readSource } from "../../components/sourceFile";
 import type { DatabaseAccess } from "./access";
-import { canonicalQuantity } from "./canonicalQuantity";
 import { createCredentials, secretEnv } from "./credentials";
-import { createTraffic, podsOf } from "./networkPolicies";
-import { restrictedContainer, restrictedPod, scratchVolume } from "./restricted";
+import { createTraffic, type Peer, podsOf } from "./networkPolicies";
+import { scratchVolume } from "./restricted";
 import { SetupJob } from "./setupJob";
+import { createStatefulService, type StatefulService } from "./statefulService";
 
 /** Port of PostgreSQL everywhere. */
 export const POSTGRES_PORT = 5432;
@@ -32,8 +32,8 @@ export interface PostgresArgs {
   readonly storageClassName?: pulumi.Input<string>;
   /** Databases to make, by name; the owner is a role of its own. Shape: plain. */
   readonly databases: Readonly<Record<string, { readonly owner: string }>>;
-  /** Applications of the namespace that may connect. */
-  readonly clients: readonly LabelArgs[];
+  /** Who may connect, for the network policy. */
+  readonly clients: Peer[];
 }
 
 /** One database of `Postgres`: how to reach it and who waits for what. */
@@ -42,7 +42,7 @@ export interface PostgresDatabase {
   /** Secret with the owner's name and password. */
   readonly credentials: CredentialsRef;
   /** Done when the database can be used. */
-  readonly ready: pulumi.Resource;
+  readonly ready: pulumi.CustomResource;
 }
 
 /**
@@ -80,15 +80,13 @@ export class Postgres extends pulumi.ComponentResource {
       child,
     );
     this.credentials = superuser;
-    const account = createServiceAccount(name, args.namespace, child);
-    createServices(name, args.namespace, child);
     createPolicies(name, args, child);
-    const server = createServer(name, args, superuser.secretName, account.metadata.name, child);
+    const { server, serviceAccountName: account } = createServer(name, args, superuser.secretName, child);
 
     this.databases = Object.fromEntries(
       Object.entries(args.databases).map(([database, { owner }]) => [
         database,
-        this.createDatabase(name, args, { database, owner, account: account.metadata.name, server }),
+        this.createDatabase(name, args, { database, owner, account, server }),
       ]),
     );
     this.endpoint = endpointOf(args.namespace, server);
@@ -161,44 +159,6 @@ export class Postgres extends pulumi.ComponentResource {
   }
 }
 
-function createServiceAccount(
-  name: string,
-  namespace: pulumi.Input<string>,
-  opts: pulumi.CustomResourceOptions,
-): k8s.core.v1.ServiceAccount {
-  return new k8s.core.v1.ServiceAccount(
-    name,
-    {
-      metadata: { name: "postgres", namespace, labels: labels(APPLICATION) },
-      automountServiceAccountToken: false,
-    },
-    opts,
-  );
-}
-
-function createServices(
-  name: string,
-  namespace: pulumi.Input<string>,
-  opts: pulumi.CustomResourceOptions,
-): void {
-  const ports = [{ name: "postgres", port: POSTGRES_PORT, targetPort: "postgres" }];
-  const service = (resource: string, objectName: string, headless: boolean) =>
-    new k8s.core.v1.Service(
-      resource,
-      {
-        metadata: { name: objectName, namespace, labels: labels(APPLICATION) },
-        spec: {
-          ...(headless ? { clusterIP: "None" } : {}),
-          selector: selectorLabels(APPLICATION),
-          ports,
-        },
-      },
-      opts,
-    );
-  service(name, "postgres", false);
-  service(`${name}-headless`, "postgres-headless", true);
-}
-
 function createPolicies(name: string, args: PostgresArgs, opts: pulumi.CustomResourceOptions): void {
   const databases = Object.keys(args.databases);
   createTraffic(
@@ -208,7 +168,10 @@ function createPolicies(name: string, args: PostgresArgs, opts: pulumi.CustomRes
       objectName: "postgres",
       pods: APPLICATION,
       ingress: [
-        { peers: [...args.clients, ...databases.map(setupLabels)].map(podsOf), ports: [POSTGRES_PORT] },
+        {
+          peers: [...args.clients, ...databases.map((database) => podsOf(setupLabels(database)))],
+          ports: [POSTGRES_PORT],
+        },
       ],
     },
     opts,
@@ -235,81 +198,60 @@ function createServer(
   name: string,
   args: PostgresArgs,
   superuserSecret: pulumi.Input<string>,
-  serviceAccountName: pulumi.Input<string>,
   opts: pulumi.CustomResourceOptions,
-): k8s.apps.v1.StatefulSet {
+): StatefulService {
   // Over TCP: while the data directory is made the server listens on its socket only, and must not count as ready.
   const ask = { exec: { command: ["pg_isready", "-h", "127.0.0.1", "-U", SUPERUSER, "-q"] } };
-  return new k8s.apps.v1.StatefulSet(
+  return createStatefulService(
     name,
     {
-      metadata: { name: "postgres", namespace: args.namespace, labels: labels(APPLICATION) },
-      spec: {
-        replicas: 1,
-        serviceName: "postgres-headless",
-        selector: { matchLabels: selectorLabels(APPLICATION) },
-        template: {
-          metadata: { labels: labels(APPLICATION) },
-          spec: {
-            ...restrictedPod(UID),
-            serviceAccountName,
-            // Time to write out what is in memory; a fast shutdown takes a second, a busy disk longer.
-            terminationGracePeriodSeconds: 60,
-            containers: [
-              {
-                name: "postgres",
-                image: args.image,
-                imagePullPolicy: "IfNotPresent",
-                ports: [{ name: "postgres", containerPort: POSTGRES_PORT }],
-                env: [
-                  { name: "POSTGRES_USER", value: SUPERUSER },
-                  { name: "POSTGRES_PASSWORD_FILE", value: `${SECRET_FOLDER}/password` },
-                  { name: "POSTGRES_INITDB_ARGS", value: "--data-checksums" },
-                  // A folder below the mount: a fresh file system's lost+found would stop the first start.
-                  { name: "PGDATA", value: "/var/lib/postgresql/data/pgdata" },
-                ],
-                securityContext: restrictedContainer,
-                resources: {
-                  requests: { cpu: "100m", memory: "256Mi" },
-                  limits: { cpu: "1", memory: "1Gi" },
-                },
-                // Each question starts a process in the container, so it is asked no more often than it helps.
-                startupProbe: { ...ask, periodSeconds: 2, timeoutSeconds: 5, failureThreshold: 90 },
-                readinessProbe: { ...ask, periodSeconds: 10, timeoutSeconds: 5 },
-                livenessProbe: { ...ask, periodSeconds: 30, timeoutSeconds: 10, failureThreshold: 3 },
-                lifecycle: {
-                  // SIGINT is PostgreSQL's fast shutdown. The SIGTERM that follows alone would wait for every client to
-                  // leave, and MLflow's pool never does.
-                  preStop: { exec: { command: ["/bin/sh", "-c", "kill -INT 1"] } },
-                },
-                volumeMounts: [
-                  { name: "data", mountPath: "/var/lib/postgresql/data" },
-                  { name: "run", mountPath: "/var/run/postgresql" },
-                  { name: "tmp", mountPath: "/tmp" },
-                  { name: "superuser", mountPath: SECRET_FOLDER, readOnly: true },
-                ],
-              },
-            ],
-            volumes: [
-              scratchVolume("run", "16Mi"),
-              scratchVolume("tmp", "256Mi"),
-              { name: "superuser", secret: { secretName: superuserSecret } },
-            ],
+      namespace: args.namespace,
+      application: APPLICATION,
+      ports: { postgres: POSTGRES_PORT },
+      uid: UID,
+      storage: args.storage,
+      storageClassName: args.storageClassName,
+      // Time to write out what is in memory; a fast shutdown takes a second, a busy disk longer.
+      terminationGracePeriodSeconds: 60,
+      containers: [
+        {
+          name: "postgres",
+          image: args.image,
+          env: [
+            { name: "POSTGRES_USER", value: SUPERUSER },
+            { name: "POSTGRES_PASSWORD_FILE", value: `${SECRET_FOLDER}/password` },
+            { name: "POSTGRES_INITDB_ARGS", value: "--data-checksums" },
+            // A folder below the mount: a fresh file system's lost+found would stop the first start.
+            { name: "PGDATA", value: "/var/lib/postgresql/data/pgdata" },
+          ],
+          resources: {
+            requests: { cpu: "100m", memory: "256Mi" },
+            limits: { cpu: "1", memory: "1Gi" },
           },
+          // Each question starts a process in the container, so it is asked no more often than it helps.
+          startupProbe: { ...ask, periodSeconds: 2, timeoutSeconds: 5, failureThreshold: 90 },
+          readinessProbe: { ...ask, periodSeconds: 10, timeoutSeconds: 5 },
+          livenessProbe: { ...ask, periodSeconds: 30, timeoutSeconds: 10, failureThreshold: 3 },
+          lifecycle: {
+            // SIGINT is PostgreSQL's fast shutdown. The SIGTERM that follows alone would wait for every client to
+            // leave, and MLflow's pool never does.
+            preStop: { exec: { command: ["/bin/sh", "-c", "kill -INT 1"] } },
+          },
+          volumeMounts: [
+            { name: "data", mountPath: "/var/lib/postgresql/data" },
+            { name: "run", mountPath: "/var/run/postgresql" },
+            { name: "tmp", mountPath: "/tmp" },
+            { name: "superuser", mountPath: SECRET_FOLDER, readOnly: true },
+          ],
         },
-        volumeClaimTemplates: [
-          {
-            metadata: { name: "data", labels: labels(APPLICATION) },
-            spec: {
-              accessModes: ["ReadWriteOnce"],
-              storageClassName: args.storageClassName,
-              resources: { requests: { storage: canonicalQuantity(args.storage) } },
-            },
-          },
-        ],
-      },
+      ],
+      volumes: [
+        scratchVolume("run", "16Mi"),
+        scratchVolume("tmp", "256Mi"),
+        { name: "superuser", secret: { secretName: superuserSecret } },
+      ],
     },
-    { ...opts, customTimeouts: { create: "10m", update: "10m", delete: "5m" } },
+    opts,
   );
 }
 

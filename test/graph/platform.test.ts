@@ -19,11 +19,13 @@ const args: PlatformArgs = {
   },
   storageClassName: "local-path",
   storage: { postgres: "5Gi", minio: "10Gi" },
-  exposedHost: "10.87.0.11",
-  mlflow: { workers: 1, nodePort: 30800 },
-  minio: { nodePort: 30900, consoleNodePort: 30901 },
+  allowedHosts: ["10.87.0.11:8000"],
+  mlflow: { workers: 1 },
   database: { kind: "internal" },
   objectStore: { kind: "internal" },
+  databases: { argo: { owner: "argo", namespaces: ["argo"] } },
+  buckets: { "argo-artifacts": { user: "argo", namespaces: ["argo"] } },
+  clients: { mlflow: { namespaces: ["gateway", "argo"] }, minioConsole: { namespaces: ["gateway"] } },
 };
 
 const externalDatabase: PlatformArgs["database"] = {
@@ -57,7 +59,8 @@ function platformGraph(
       mlflow: platform.mlflow.url,
       database: platform.database.url,
       objectStore: platform.objectStore.url,
-      urls: platform.urls,
+      databases: platform.databases,
+      buckets: platform.buckets,
       credentials: platform.credentials,
       secretNames: [
         platform.mlflowCredentials.secretName,
@@ -97,10 +100,14 @@ describe("internal services", () => {
       "platform-postgres Service",
       "platform-postgres ServiceAccount",
       "platform-postgres StatefulSet",
+      "platform-postgres-argo Password",
+      "platform-postgres-argo Secret",
+      "platform-postgres-argo SetupJob",
       "platform-postgres-headless Service",
       "platform-postgres-mlflowdb Password",
       "platform-postgres-mlflowdb Secret",
       "platform-postgres-mlflowdb SetupJob",
+      "platform-postgres-setup-argo NetworkPolicy",
       "platform-postgres-setup-mlflowdb NetworkPolicy",
       "platform-postgres-superuser Password",
       "platform-postgres-superuser Secret",
@@ -110,13 +117,16 @@ describe("internal services", () => {
       "platform-minio Service",
       "platform-minio ServiceAccount",
       "platform-minio StatefulSet",
+      "platform-minio-argo-artifacts Password",
+      "platform-minio-argo-artifacts Secret",
+      "platform-minio-argo-artifacts SetupJob",
       "platform-minio-headless Service",
       "platform-minio-mlflow-artifacts Password",
       "platform-minio-mlflow-artifacts Secret",
       "platform-minio-mlflow-artifacts SetupJob",
-      "platform-minio-node-port Service",
       "platform-minio-root Password",
       "platform-minio-root Secret",
+      "platform-minio-setup-argo-artifacts NetworkPolicy",
       "platform-minio-setup-mlflow-artifacts NetworkPolicy",
     ]);
     expect(graph.children(graph.get("platform-mlflow", "Mlflow"))).toEqual([
@@ -129,7 +139,6 @@ describe("internal services", () => {
       "platform-mlflow-admin Secret",
       "platform-mlflow-encryption-key Password",
       "platform-mlflow-flask-key Password",
-      "platform-mlflow-node-port Service",
       "platform-mlflow-scripts ConfigMap",
     ]);
   });
@@ -144,6 +153,23 @@ describe("internal services", () => {
     expect(graph.waits(database, postgres)).toBe(true);
     expect(graph.waits(bucket, minio)).toBe(true);
     expect(graph.waits(mlflow, graph.get("cluster"))).toBe(true);
+  });
+
+  test("a database and a bucket for others are given out when they can be used; MLflow does not wait for them", async () => {
+    const graph = await recordGraph(() => {
+      const platform = new Platform("platform", args);
+      const of = (data: Record<string, pulumi.Input<string> | undefined>) => ({ data: { ...data } as any });
+      new k8s.core.v1.ConfigMap("of-database", of({ host: platform.databases["argo"]?.host }));
+      new k8s.core.v1.ConfigMap("of-bucket", of({ endpoint: platform.buckets["argo-artifacts"]?.endpoint }));
+    });
+    const jobs = {
+      "of-database": graph.get("platform-postgres-argo", "Job"),
+      "of-bucket": graph.get("platform-minio-argo-artifacts", "Job"),
+    };
+    for (const [user, job] of Object.entries(jobs)) {
+      expect(graph.waits(graph.get(user), job), user).toBe(true);
+      expect(graph.waits(graph.get("platform-mlflow", "Deployment"), job), user).toBe(false);
+    }
   });
 
   test("nothing waits for what it does not need", () => {
@@ -173,7 +199,7 @@ describe("internal services", () => {
 
   test("every object is labelled, every pod restricted, the namespace enforces it", () => {
     expect(objectProblems(graph)).toEqual([]);
-    expect(podTemplates(graph).map(({ node }) => node.name)).toHaveLength(5);
+    expect(podTemplates(graph).map(({ node }) => node.name)).toHaveLength(7);
     for (const { node, spec } of podTemplates(graph))
       expect(restrictedViolations(spec), node.name).toEqual([]);
     expect(graph.get("platform", "Namespace").inputs.metadata).toMatchObject({
@@ -214,7 +240,7 @@ describe("internal services", () => {
 
   test("no secret value is anywhere but in Secrets", () => {
     const passwords = graph.ofType("Password");
-    expect(passwords).toHaveLength(7);
+    expect(passwords).toHaveLength(9);
     for (const { name, inputs } of passwords) {
       const value = fakePassword(name, inputs.length);
       const encoded = Buffer.from(value).toString("base64");
@@ -233,7 +259,11 @@ describe("internal services", () => {
         }
       }
     }
-    expect(graph.secretOutputs).toEqual(["credentials"]);
+    expect([...graph.secretOutputs].sort()).toEqual([
+      "buckets.argo-artifacts.secretAccessKey",
+      "credentials",
+      "databases.argo.password",
+    ]);
   });
 
   test("PostgreSQL: the image's interface, data below the mount, a fast end", () => {
@@ -279,7 +309,7 @@ describe("internal services", () => {
       "mlflow.gourmetgram-platform:8000",
       "mlflow.gourmetgram-platform.svc:8000",
       "mlflow.gourmetgram-platform.svc.cluster.local:8000",
-      "10.87.0.11:30800",
+      "10.87.0.11:8000",
       "localhost:*",
       "127.0.0.1:*",
     ]);
@@ -300,22 +330,24 @@ describe("internal services", () => {
     ]);
   });
 
-  test("services and node ports", () => {
+  test("services, none of them on a node", () => {
     const ports = (name: string) =>
       graph
         .get(name, "Service")
-        .inputs.spec.ports.map(({ port, nodePort }: { port: number; nodePort?: number }) => [port, nodePort]);
-    expect(ports("platform-postgres")).toEqual([[5432, undefined]]);
+        .inputs.spec.ports.map(({ name: port, port: number }: { name: string; port: number }) => [
+          port,
+          number,
+        ]);
+    expect(ports("platform-postgres")).toEqual([["postgres", 5432]]);
     expect(ports("platform-minio")).toEqual([
-      [9000, undefined],
-      [9001, undefined],
+      ["s3", 9000],
+      ["console", 9001],
     ]);
-    expect(ports("platform-mlflow")).toEqual([[8000, undefined]]);
-    expect(ports("platform-mlflow-node-port")).toEqual([[8000, 30800]]);
-    expect(ports("platform-minio-node-port")).toEqual([
-      [9000, 30900],
-      [9001, 30901],
-    ]);
+    expect(ports("platform-mlflow")).toEqual([["http", 8000]]);
+    for (const { name, inputs } of graph.ofType("Service")) {
+      expect([undefined, "ClusterIP"], name).toContain(inputs.spec.type);
+      for (const port of inputs.spec.ports) expect(port, name).not.toHaveProperty("nodePort");
+    }
     // Every selector finds exactly the pods of its own application.
     const pods = podTemplates(graph).map(({ labels }) => labels["app.kubernetes.io/instance"]);
     for (const service of graph.ofType("Service")) {
@@ -345,8 +377,14 @@ describe("internal services", () => {
       postgres: {
         pods: "postgres",
         types: ["Ingress"],
-        in: ["mlflow+postgres-setup-mlflowdb 5432"],
+        in: ["mlflow+ns:argo+postgres-setup-mlflowdb+postgres-setup-argo 5432"],
         out: [],
+      },
+      "postgres-setup-argo": {
+        pods: "postgres-setup-argo",
+        types: ["Egress"],
+        in: [],
+        out: ["postgres 5432"],
       },
       "postgres-setup-mlflowdb": {
         pods: "postgres-setup-mlflowdb",
@@ -354,7 +392,21 @@ describe("internal services", () => {
         in: [],
         out: ["postgres 5432"],
       },
-      minio: { pods: "minio", types: ["Ingress"], in: ["anyone 9000,9001"], out: [] },
+      minio: {
+        pods: "minio",
+        types: ["Ingress"],
+        in: [
+          "mlflow+ns:argo+minio-setup-mlflow-artifacts+minio-setup-argo-artifacts 9000",
+          "ns:gateway 9001",
+        ],
+        out: [],
+      },
+      "minio-setup-argo-artifacts": {
+        pods: "minio-setup-argo-artifacts",
+        types: ["Egress"],
+        in: [],
+        out: ["minio 9000"],
+      },
       "minio-setup-mlflow-artifacts": {
         pods: "minio-setup-mlflow-artifacts",
         types: ["Egress"],
@@ -364,7 +416,7 @@ describe("internal services", () => {
       mlflow: {
         pods: "mlflow",
         types: ["Ingress", "Egress"],
-        in: ["anyone 8000"],
+        in: ["ns:gateway+ns:argo 8000"],
         out: ["postgres 5432", "minio 9000"],
       },
     });
@@ -375,10 +427,24 @@ describe("internal services", () => {
       mlflow: "http://mlflow.gourmetgram-platform.svc.cluster.local:8000",
       database: "postgresql://postgres.gourmetgram-platform.svc.cluster.local:5432",
       objectStore: "http://minio.gourmetgram-platform.svc.cluster.local:9000",
-      urls: {
-        mlflow: "http://10.87.0.11:30800",
-        minioConsole: "http://10.87.0.11:30901",
-        s3: "http://10.87.0.11:30900",
+      databases: {
+        argo: {
+          host: "postgres.gourmetgram-platform.svc.cluster.local",
+          port: 5432,
+          name: "argo",
+          username: "argo",
+          password: fakePassword("platform-postgres-argo"),
+          sslMode: "disable",
+        },
+      },
+      buckets: {
+        "argo-artifacts": {
+          endpoint: "http://minio.gourmetgram-platform.svc.cluster.local:9000",
+          bucket: "argo-artifacts",
+          region: "us-east-1",
+          accessKeyId: "argo",
+          secretAccessKey: fakePassword("platform-minio-argo-artifacts"),
+        },
       },
       credentials: {
         mlflow: { username: "admin" },
@@ -396,7 +462,7 @@ describe("changes", () => {
   test("a setup job gets another name with another image, and only then", async () => {
     const [first, same, other] = [
       await platformGraph(),
-      await platformGraph({ mlflow: { workers: 2, nodePort: 30800 } }),
+      await platformGraph({ mlflow: { workers: 2 } }),
       await platformGraph({ images: { ...args.images, mc: "registry.example/mc:2" } }),
     ];
     const [database, bucket] = ["platform-postgres-mlflowdb", "platform-minio-mlflow-artifacts"];
@@ -407,7 +473,7 @@ describe("changes", () => {
   });
 
   test("workers decide processes and memory", async () => {
-    const graph = await platformGraph({ mlflow: { workers: 3, nodePort: 30800 } });
+    const graph = await platformGraph({ mlflow: { workers: 3 } });
     const [container] = graph.get("platform-mlflow", "Deployment").inputs.spec.template.spec.containers;
     expect(container.args.slice(-2)).toEqual(["--workers", "3"]);
     expect(container.resources.requests.memory).toBe("1Gi");
@@ -433,10 +499,13 @@ describe("external services", () => {
     expect(secretValue(graph, "platform-database", "password")).toBe("p%/w d");
     const { egress } = graph.get("platform-mlflow", "NetworkPolicy").inputs.spec;
     expect(egress[0]).toEqual({ ports: [{ protocol: "TCP", port: 6432 }] });
-    expect(graph.outputs).toMatchObject({ database: "postgresql://db.example.org:6432" });
+    expect(graph.outputs).toMatchObject({
+      database: "postgresql://db.example.org:6432",
+      databases: { argo: { host: "db.example.org", port: 6432, name: "lab", sslMode: "verify-full" } },
+    });
   });
 
-  test("an external object store: no MinIO here, no URL of it", async () => {
+  test("an external object store: no MinIO here, its bucket for all", async () => {
     const graph = await platformGraph({ objectStore: externalObjectStore });
     expect(graph.nodes.some((node) => node.name.startsWith("platform-minio"))).toBe(false);
     const [container] = graph.get("platform-mlflow", "Deployment").inputs.spec.template.spec.containers;
@@ -446,8 +515,9 @@ describe("external services", () => {
     expect(secretValue(graph, "platform-mlflow", "secret-access-key")).toBe("external-secret-key");
     const { egress } = graph.get("platform-mlflow", "NetworkPolicy").inputs.spec;
     expect(egress[1]).toEqual({ ports: [{ protocol: "TCP", port: 443 }] });
-    expect(graph.outputs).toMatchObject({ urls: { mlflow: "http://10.87.0.11:30800" } });
-    expect(graph.outputs["urls"]).not.toHaveProperty("minioConsole");
+    expect(graph.outputs).toMatchObject({
+      buckets: { "argo-artifacts": { endpoint: "https://s3.example.org", bucket: "lab-artifacts" } },
+    });
   });
 
   test("both external: MLflow alone, and nothing to wait for", async () => {
@@ -472,19 +542,23 @@ describe("wrong arguments", () => {
     const wrong: PlatformArgs = {
       ...args,
       storage: { postgres: "5", minio: "ten" },
-      mlflow: { workers: 0, nodePort: 8000 },
-      minio: { nodePort: 30900, consoleNodePort: 30900 },
+      mlflow: { workers: 0 },
+      databases: {
+        mlflowdb: { owner: "one", namespaces: [] },
+        "A B": { owner: "one", namespaces: [] },
+      },
+      buckets: { "argo-artifacts": { user: "root", namespaces: [] } },
     };
     const error: Error = await recordGraph(() => new Platform("platform", wrong)).catch((reason) => reason);
     for (const text of [
-      "5 problems in the arguments of platform",
+      "7 problems in the arguments of platform",
       'storage.postgres = "5"',
       'storage.minio = "ten"',
       "mlflow.workers = 0",
-      "mlflow.nodePort = 8000",
-      "allowed: 30000 to 32767",
-      "minio.consoleNodePort = 30900",
-      "is the port of minio.nodePort too",
+      'databases.mlflowdb = "mlflowdb"',
+      'databases.A B = "A B"',
+      'databases.A B.owner = "one"',
+      'buckets.argo-artifacts.user = "root"',
     ]) {
       expect(error.message).toContain(text);
     }
@@ -541,6 +615,7 @@ describe("rendering", () => {
 function summary(side: "from" | "to") {
   return (rule: any): string => {
     const peers = (rule[side] ?? []).map((peer: any) => {
+      if (!peer.podSelector) return `ns:${Object.values(peer.namespaceSelector.matchLabels)}`;
       const labels = peer.podSelector.matchLabels;
       return labels["k8s-app"] ? "dns" : labels["app.kubernetes.io/instance"];
     });
