@@ -6,7 +6,7 @@ import { type Login, Platform } from "../k8s/platform/platform";
 import { StageNamespace } from "../k8s/stages/stageNamespace";
 import type { BundleLocation, Layer } from "./config";
 import { bundleRegistry, imageRef, pins } from "./pins";
-import type { EnvironmentSpec } from "./spec";
+import { type EnvironmentSpec, SERVICE_PORTS } from "./spec";
 
 /** What a stack exports. */
 export interface EnvironmentOutputs {
@@ -59,7 +59,7 @@ export class Environment extends pulumi.ComponentResource {
 
     this.outputs = {
       ...(cluster && { kubeconfig: cluster.access.kubeconfig }),
-      ...(platform && { urls: platform.urls, credentials: pulumi.secret(platform.credentials) }),
+      ...(platform && { credentials: pulumi.secret(platform.credentials) }),
       nodes: Object.fromEntries(Object.entries(spec.nodes).map(([node, { address }]) => [node, address])),
       ssh: { config: machines.sshConfig, privateKey: machines.privateKey },
     };
@@ -121,10 +121,8 @@ function createPlatform(
         mlflow: imageRef("mlflow"),
       },
       storageClassName: cluster.storageClassName,
-      exposedHost: cluster.home.spec.address,
+      allowedHosts: [`${cluster.home.spec.address}:${SERVICE_PORTS.mlflow}`],
       ...spec.platform,
-      mlflow: { ...spec.platform.mlflow, nodePort: 30800 },
-      minio: { nodePort: 30900, consoleNodePort: 30901 },
     },
     inCluster,
   );
