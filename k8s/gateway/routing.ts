@@ -1,0 +1,138 @@
+import type { GatewayService, WeightedBackend } from "./gateway";
+
+/** Where the readiness of the gateway is asked; no service may have this port. */
+export const HEALTH_PORT = 8082;
+/** Folder of the file provider in the pod. */
+export const ROUTING_FOLDER = "/etc/traefik/routing";
+/** Name of the listener, the route and the entry point behind the readiness probe. */
+export const HEALTH = "health";
+/** Middleware that tries again what reached no server. */
+const RECONNECT = "reconnect";
+
+/** The services that have a listener, by name. */
+export function openServices(
+  services: Readonly<Record<string, GatewayService>>,
+): readonly (readonly [string, GatewayService])[] {
+  return Object.entries(services).filter(([, { exposure }]) => exposure !== "off");
+}
+
+/** How a route names a service of the routing file: a `TraefikService` of this name, group `traefik.io`. */
+export function routedServiceName(service: string): string {
+  return `${service}@file`;
+}
+
+/** URL of a Service inside the cluster. The whole name: Traefik's pod does not search domains, see the gateway's README. */
+export function serviceUrl(namespace: string, service: string, port: number): string {
+  return `http://${service}.${namespace}.svc.cluster.local:${port}`;
+}
+
+/**
+ * Traefik's arguments: an entry point for each listener, of the same name and port. Traefik joins a listener to the entry
+ * point by its port.
+ *
+ * @param namespaces those whose routes are read, and whose Secrets and Services Traefik therefore lists
+ */
+export function renderArguments(
+  services: Readonly<Record<string, GatewayService>>,
+  namespaces: readonly string[],
+): string[] {
+  return [
+    "--global.checknewversion=false",
+    "--global.sendanonymoususage=false",
+    "--log.level=INFO",
+    `--entrypoints.${HEALTH}.address=:${HEALTH_PORT}`,
+    "--ping=true",
+    // Asked through a route: ready means that Gateway API objects are read and lead somewhere.
+    "--ping.manualrouting=true",
+    ...openServices(services).flatMap(([name, service]) => [
+      `--entrypoints.${name}.address=:${service.port}`,
+      `--entrypoints.${name}.transport.lifecycle.gracetimeout=20s`,
+      ...("routesFrom" in service
+        ? [`--entrypoints.${name}.http.middlewares=${RECONNECT}@file`]
+        : // Uploads of models and Git packs take as long as they take.
+          [`--entrypoints.${name}.transport.respondingtimeouts.readtimeout=0`]),
+    ]),
+    "--providers.providersthrottleduration=500ms",
+    `--providers.file.directory=${ROUTING_FOLDER}`,
+    "--providers.file.watch=true",
+    "--providers.kubernetesgateway=true",
+    `--providers.kubernetesgateway.namespaces=${namespaces.join(",")}`,
+    // Through the Service's address: with the pods' addresses each new pod would be a new configuration, and each new
+    // configuration forgets which weighted service was healthy.
+    "--providers.kubernetesgateway.nativelbbydefault=true",
+    // A connection for each request: none is left to a pod that ends, and every pod of a Service gets its share.
+    "--serverstransport.maxidleconnsperhost=-1",
+    "--serverstransport.forwardingtimeouts.dialtimeout=3s",
+  ];
+}
+
+/** The routing file: what Gateway API has no words for, and the backends outside the namespaces Traefik reads. */
+export function renderRouting(
+  services: Readonly<Record<string, GatewayService>>,
+  weighted: Readonly<Record<string, Readonly<Record<string, WeightedBackend>>>>,
+): object {
+  return {
+    http: {
+      middlewares: {
+        // Only what reached no server is tried again, so no request is done twice. Two seconds in all, which is longer than a
+        // health check needs to find the server gone; a request of a client bound to it goes elsewhere then.
+        [RECONNECT]: { retry: { attempts: 6, initialInterval: "300ms" } },
+      },
+      services: {
+        ...Object.fromEntries(
+          openServices(services).flatMap(([name, service]) =>
+            "backend" in service
+              ? [
+                  [
+                    name,
+                    loadBalancer(
+                      serviceUrl(service.backend.namespace, service.backend.service, service.backend.port),
+                    ),
+                  ],
+                ]
+              : [],
+          ),
+        ),
+        ...Object.fromEntries(Object.entries(weighted).flatMap(weightedServices)),
+      },
+    },
+  };
+}
+
+function weightedServices([name, all]: [string, Readonly<Record<string, WeightedBackend>>]): [
+  string,
+  object,
+][] {
+  // Traefik 3.5 skips a child of weight 0 but counts its health: with only that one healthy it would search forever.
+  const backends = Object.entries(all).filter(([, { weight }]) => weight > 0);
+  const child = (backend: string) => `${name}-${backend}`;
+  return [
+    [
+      name,
+      {
+        weighted: {
+          // Without it a child that is down would keep its share.
+          healthCheck: {},
+          sticky: { cookie: { name: `gourmetgram-${name}`, path: "/", httpOnly: true, sameSite: "lax" } },
+          services: backends.map(([backend, { weight }]) => ({
+            name: child(backend),
+            weight,
+          })),
+        },
+      },
+    ],
+    ...backends.map(([backend, { namespace, service, port, healthPath }]): [string, object] => [
+      child(backend),
+      loadBalancer(serviceUrl(namespace, service, port), {
+        path: healthPath,
+        interval: "1s",
+        unhealthyInterval: "2s",
+        timeout: "3s",
+      }),
+    ]),
+  ];
+}
+
+function loadBalancer(url: string, healthCheck?: object): object {
+  return { loadBalancer: { servers: [{ url }], ...(healthCheck ? { healthCheck } : {}) } };
+}
