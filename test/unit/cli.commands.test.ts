@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { parseEnvironment } from "../../stacks/parse";
 import { goFinding, memoryFinding, renderFindings } from "../../tools/cli/doctor";
-import { normalizeKubectl } from "../../tools/cli/kubectl";
+import { normalizePassedOn } from "../../tools/cli/kubectl";
 import { renderLeftovers } from "../../tools/cli/leftovers";
 import { createProgram, main } from "../../tools/cli/main";
 import { renderOutputs } from "../../tools/cli/outputs";
@@ -38,6 +38,18 @@ describe("every command", () => {
       "outputs",
       "doctor",
       "kubectl",
+      "argo",
+      "access",
+      "tunnel",
+      "ledger",
+      "train",
+      "promote",
+      "approve",
+      "reject",
+      "revert",
+      "freeze",
+      "unfreeze",
+      "scenario",
       "bundle",
       "toolchain",
       "leftovers",
@@ -54,9 +66,15 @@ describe("every command", () => {
   });
 
   it.each(
-    names.filter((name) => name !== "kubectl" && name !== "bench"),
+    names.filter((name) => !["kubectl", "argo", "bench"].includes(name)),
   )("%s refuses unknown options", async (name) => {
-    const { code, stderr } = await run(name, "--frobnicate");
+    const command = createProgram().commands.find((candidate) => candidate.name() === name);
+    const required = (command?.options ?? []).filter(({ mandatory }) => mandatory);
+    const { code, stderr } = await run(
+      name,
+      ...required.flatMap(({ long }) => [long ?? "", "x"]),
+      "--frobnicate",
+    );
     expect(code).toBe(2);
     expect(stderr).toContain("unknown option '--frobnicate'");
   });
@@ -92,11 +110,15 @@ describe("kubectl's arguments", () => {
       ["kubectl", "exec", "pod", "--", "ls"],
     ],
     [
+      ["argo", "mystack", "--", "logs", "@latest"],
+      ["argo", "--stack", "mystack", "logs", "@latest"],
+    ],
+    [
       ["up", "mystack", "--", "x"],
       ["up", "mystack", "--", "x"],
     ],
   ])("%j is %j", (argv, expected) => {
-    expect(normalizeKubectl(argv)).toEqual(expected);
+    expect(normalizePassedOn(argv)).toEqual(expected);
   });
 });
 

@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import { Command } from "commander";
+import { removeAccessFiles } from "./accessBundle";
 import { CommandError, ExitCode } from "./commandError";
 import { withExamples } from "./examples";
 import { renderLeftovers } from "./leftovers";
@@ -49,6 +50,7 @@ async function destroy(stack: string, options: DestroyOptions): Promise<void> {
   } else {
     printProgress(`There is nothing in the state of "${stack}".`);
   }
+  removeAccessFiles(access.paths, stack);
   const preflight = loadPreflight();
   if (preflight.findLeftovers(stack).length > 0) {
     // A killed run made something the state never learned of; the state is empty now, so nobody else removes it.

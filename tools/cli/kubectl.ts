@@ -1,14 +1,10 @@
-import { spawn } from "node:child_process";
-import { existsSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { Command } from "commander";
-import { CommandError, ExitCode } from "./commandError";
 import { withExamples } from "./examples";
-import { readOutputs } from "./outputs";
-import { loadBundle } from "./partners";
-import { openStack } from "./prepare";
+import { findBundleProgram, runAttached, withKubeconfig } from "./kubeconfig";
 import { DEFAULT_STACK } from "./project";
-import { makeRunFolder } from "./state";
+
+/** Commands that hand everything but the environment to another program. */
+const PASSING_ON: readonly string[] = ["kubectl", "argo"];
 
 /** `npm run kubectl -- ...`: the bundle's kubectl with the environment's admin credentials. */
 export function createKubectlCommand(): Command {
@@ -30,9 +26,9 @@ export function createKubectlCommand(): Command {
  * `kubectl mystack -- get nodes` is understood like `kubectl --stack mystack get nodes`, as the other commands take the
  * stack. A `--` further on belongs to kubectl (`exec pod -- command`).
  */
-export function normalizeKubectl(argv: readonly string[]): string[] {
+export function normalizePassedOn(argv: readonly string[]): string[] {
   const [command, first, second, ...rest] = argv;
-  if (command !== "kubectl") {
+  if (command === undefined || !PASSING_ON.includes(command)) {
     return [...argv];
   }
   if (first === "--") {
@@ -44,48 +40,7 @@ export function normalizeKubectl(argv: readonly string[]): string[] {
 }
 
 async function kubectl(args: readonly string[], options: { readonly stack: string }): Promise<void> {
-  const access = await openStack(options.stack);
-  const { kubeconfig } = await readOutputs(access, true);
-  if (typeof kubeconfig !== "string") {
-    throw new CommandError(
-      `The environment "${options.stack}" has no cluster yet. Next: npm run up -- ${options.stack}`,
-      ExitCode.refused,
-    );
-  }
-  const program = findKubectl();
-  const folder = makeRunFolder(access.paths.runs, "kubectl");
-  try {
-    const path = join(folder, "kubeconfig");
-    writeFileSync(path, kubeconfig, { mode: 0o600 });
-    process.exitCode = await runKubectl(program, args, path);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-function findKubectl(): string {
-  const folder = process.env["GOURMETGRAM_BUNDLE_DIR"] || loadBundle().locateBundle()?.bundleDir;
-  const program = folder === undefined ? undefined : join(folder, "bin", "kubectl");
-  if (program === undefined || !existsSync(program)) {
-    throw new CommandError("There is no kubectl on this host yet. Next: npm run bundle", ExitCode.refused);
-  }
-  return program;
-}
-
-/** Ctrl-C belongs to kubectl (it ends `logs -f`); this program stays to remove the credentials. */
-function runKubectl(program: string, args: readonly string[], kubeconfig: string): Promise<number> {
-  const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, KUBECONFIG: kubeconfig } });
-  const stay = () => {};
-  const end = () => child.kill("SIGTERM");
-  process.on("SIGINT", stay);
-  process.on("SIGTERM", end);
-  process.on("SIGHUP", end);
-  return new Promise<number>((settle, reject) => {
-    child.on("error", reject);
-    child.on("close", (code, signal) => settle(code ?? (signal === "SIGINT" ? ExitCode.interrupted : 1)));
-  }).finally(() => {
-    process.off("SIGINT", stay);
-    process.off("SIGTERM", end);
-    process.off("SIGHUP", end);
+  await withKubeconfig(options.stack, async ({ kubeconfig }) => {
+    process.exitCode = await runAttached(findBundleProgram("kubectl"), args, { KUBECONFIG: kubeconfig });
   });
 }

@@ -1,17 +1,27 @@
 import { Command, CommanderError } from "commander";
 import { ProblemsError } from "../../components/problems";
+import { createAccessCommand } from "./access";
+import { createArgoCommand } from "./argo";
 import { createBenchCommand } from "./bench";
 import { createBundleCommand } from "./bundle";
 import { CommandError, ExitCode } from "./commandError";
+import { createApproveCommand, createRejectCommand } from "./decide";
 import { createDestroyCommand } from "./destroy";
 import { createDoctorCommand } from "./doctor";
 import { nextStep } from "./failures";
-import { createKubectlCommand, normalizeKubectl } from "./kubectl";
+import { createFreezeCommand, createUnfreezeCommand } from "./freeze";
+import { createKubectlCommand, normalizePassedOn } from "./kubectl";
+import { createLedgerCommand } from "./ledger";
 import { createLeftoversCommand } from "./leftovers";
 import { createOutputsCommand } from "./outputs";
 import { createPreviewCommand } from "./preview";
+import { createPromoteCommand } from "./promote";
 import { createRefreshCommand } from "./refresh";
+import { createRevertCommand } from "./revert";
+import { createScenarioCommand } from "./scenario";
 import { createToolchainCommand } from "./toolchain";
+import { createTrainCommand } from "./train";
+import { createTunnelCommand } from "./tunnel";
 import { createUpCommand } from "./up";
 
 /** The command line tool: all commands, no action of its own. */
@@ -27,6 +37,18 @@ export function createProgram(): Command {
     createOutputsCommand(),
     createDoctorCommand(),
     createKubectlCommand(),
+    createArgoCommand(),
+    createAccessCommand(),
+    createTunnelCommand(),
+    createLedgerCommand(),
+    createTrainCommand(),
+    createPromoteCommand(),
+    createApproveCommand(),
+    createRejectCommand(),
+    createRevertCommand(),
+    createFreezeCommand(),
+    createUnfreezeCommand(),
+    createScenarioCommand(),
     createBundleCommand(),
     createToolchainCommand(),
     createLeftoversCommand(),
@@ -49,7 +71,7 @@ export function createProgram(): Command {
  */
 export async function main(argv: readonly string[]): Promise<number> {
   try {
-    await createProgram().parseAsync(normalizeKubectl(argv), { from: "user" });
+    await createProgram().parseAsync(normalizePassedOn(argv), { from: "user" });
     return Number(process.exitCode ?? ExitCode.ok);
   } catch (error) {
     return report(error);

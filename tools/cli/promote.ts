@@ -1,0 +1,51 @@
+import { Command } from "commander";
+import { withExamples } from "./examples";
+import { withCluster } from "./kubeClient";
+import { actor, checkPromotion, checkVersion } from "./pipeline";
+import { DEFAULT_STACK } from "./project";
+import { submitAndFollow } from "./submit";
+
+interface PromoteOptions {
+  readonly from: string;
+  readonly to: string;
+  readonly version: string;
+  readonly by?: string;
+  readonly wait: boolean;
+  readonly stack: string;
+}
+
+/** `npm run promote`: a version goes on to the next stage. */
+export function createPromoteCommand(): Command {
+  const command = new Command("promote")
+    .description(
+      "Promote the version a stage runs to the next stage. Production waits for a person's approval.",
+    )
+    .requiredOption("--from <stage>", "stage that runs the version now: staging or canary")
+    .requiredOption("--to <stage>", "the stage after it: canary or production")
+    .requiredOption("--version <version>", "1.0.N, as the ledger shows it")
+    .option("--by <name>", "who asks for it; otherwise this host's user")
+    .option("--wait", "watch until it is over; the exit code tells how it ended", false)
+    .option("--stack <name>", "environment", DEFAULT_STACK)
+    .action(promote);
+  return withExamples(command, [
+    [
+      "npm run promote -- --from canary --to production --version 1.0.3",
+      "then: npm run approve -- --reason ...",
+    ],
+  ]);
+}
+
+async function promote(options: PromoteOptions): Promise<void> {
+  const { from, to } = checkPromotion(options.from, options.to);
+  const version = checkVersion(options.version);
+  await withCluster(options.stack, (cluster) =>
+    submitAndFollow(
+      cluster,
+      {
+        template: "promote-model",
+        parameters: { source: from, target: to, version, "requested-by": actor(options.by) },
+      },
+      options.wait,
+    ),
+  );
+}
