@@ -455,6 +455,15 @@ type StageDrafts = Readonly<
 
 function checkStages(stages: StageDrafts | undefined, context: ReadContext): void {
   const amounts = { cpu: parseCpu, memory: parseBytes } as const;
+  const names = Object.keys(stages ?? {});
+  if (names.length > 0 && !names.includes("staging")) {
+    context.problems.add({
+      path: "stages",
+      problem: `are ${names.join(", ")} without staging, where every model is tested first`,
+      allowed: "none, or staging and any of the others",
+      next: `add staging: {} in ${context.file}`,
+    });
+  }
   for (const [name, { replicas, resources, autoscaling }] of Object.entries(stages ?? {})) {
     for (const kind of ["cpu", "memory"] as const) {
       const [request, limit] = [resources?.requests?.[kind], resources?.limits?.[kind]];

@@ -18,7 +18,7 @@ describe("Pulumi config", () => {
   it("gives the project's values, mappings and lists parsed, and none of other namespaces", () => {
     const config = {
       "gourmetgram-infra:infra": '{"memory":"4Gi"}',
-      "gourmetgram-infra:stages": '{"canary":{}}',
+      "gourmetgram-infra:stages": '{"staging":{}}',
       "gourmetgram-infra:odd": "{not json",
       "gourmetgram-infra:text": "5",
       "kubernetes:context": "other",
@@ -26,7 +26,7 @@ describe("Pulumi config", () => {
     };
     expect(rawSettings("gourmetgram-infra", config)).toEqual({
       infra: { memory: "4Gi" },
-      stages: { canary: {} },
+      stages: { staging: {} },
       odd: "{not json",
       text: "5",
     });

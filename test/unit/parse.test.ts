@@ -108,6 +108,7 @@ describe("settings of an environment", () => {
       },
       exposure: { webhook: "public", canary: "off" },
       stages: {
+        staging: {},
         canary: {
           replicas: 2,
           resources: { limits: { cpu: 1 } },
@@ -129,6 +130,7 @@ describe("settings of an environment", () => {
     });
     expect(spec.exposure).toMatchObject({ webhook: "public", canary: "off", staging: "public" });
     expect(spec.stages).toEqual({
+      staging: stage,
       canary: {
         replicas: 2,
         resources: { requests: stage.resources.requests, limits: { cpu: "1", memory: "512Mi" } },
@@ -414,13 +416,25 @@ describe("every wrong setting gives its path, value, the allowed ones and a next
     ],
     [
       "unknown stage with a near one",
-      { stages: { prodution: {} } },
+      { stages: { staging: {}, prodution: {} } },
       [
         block(
           'stages.prodution = "prodution"',
           'is unknown; did you mean "production"?',
           "allowed: staging, canary, production",
           "next: set one of them in Pulumi.local.yaml",
+        ),
+      ],
+    ],
+    [
+      "stages without the one where models are tested",
+      { stages: { production: {} } },
+      [
+        block(
+          "stages",
+          "are production without staging, where every model is tested first",
+          "allowed: none, or staging and any of the others",
+          "next: add staging: {} in Pulumi.local.yaml",
         ),
       ],
     ],
@@ -462,7 +476,7 @@ describe("every wrong setting gives its path, value, the allowed ones and a next
     ],
     [
       "fewer pods at most than at least",
-      { stages: { canary: { replicas: 3, autoscaling: { maxReplicas: 2 } } } },
+      { stages: { staging: {}, canary: { replicas: 3, autoscaling: { maxReplicas: 2 } } } },
       [
         block(
           "stages.canary.autoscaling.maxReplicas = 2",
@@ -641,7 +655,7 @@ describe("every wrong setting gives its path, value, the allowed ones and a next
     const raw = {
       infra: { memory: "4" },
       nodes: { node1: worker("10.87.0.1"), node2: worker("10.87.0.1") },
-      stages: { x: {} },
+      stages: { staging: {}, x: {} },
       platform: { mlflow: { workers: 0 } },
       exposure: { mlflow: "x" },
     };
