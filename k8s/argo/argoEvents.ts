@@ -37,7 +37,7 @@ const CONTROLLER: LabelArgs = { name: "argo-events-controller", component: "cont
 const STORAGE: Quantity = "1Gi";
 
 export interface ArgoEventsArgs {
-  /** Argo Events with its entry point; NATS with the command `nats-server`. */
+  /** Both with the entry points of their upstream images. */
   readonly images: Readonly<Record<"argoEvents" | "nats", pulumi.Input<string>>>;
   /** Folder with `argo-events-crds.yaml` of the upstream release. */
   readonly manifestsFolder: string;

@@ -22,7 +22,7 @@ const NATS: LabelArgs = { name: "nats", component: "event-bus" };
 export interface NatsBusArgs {
   /** Must allow the Pod Security level `restricted`. */
   readonly namespace: pulumi.Input<string>;
-  /** Image with the command `nats-server`. */
+  /** Image whose entry point is `nats-server`. */
   readonly image: pulumi.Input<string>;
   /** Size of the volume that keeps events nobody has acted on yet. */
   readonly storage: Quantity;
@@ -203,7 +203,7 @@ function createServer(
                 name: "nats",
                 image: args.image,
                 imagePullPolicy: "IfNotPresent",
-                command: ["nats-server", "--config", "/etc/nats/nats.conf"],
+                args: ["--config", "/etc/nats/nats.conf"],
                 env: [memoryLimit],
                 ports: [{ name: "nats", containerPort: NATS_PORT }],
                 securityContext: restrictedContainer,
