@@ -1,0 +1,1 @@
+"""GourmetGram: says what kind of food a picture shows."""
