@@ -4,7 +4,7 @@ import { type LabelArgs, labels, selectorLabels } from "../../components/labels"
 
 /** Who stands at the other end of a connection. */
 export type Peer = k8s.types.input.networking.v1.NetworkPolicyPeer;
-type Rule = { readonly peers?: Peer[]; readonly ports: readonly number[] };
+type Rule = { readonly peers?: Peer[]; readonly ports?: readonly number[] };
 
 export interface TrafficArgs {
   readonly namespace: pulumi.Input<string>;
@@ -12,9 +12,9 @@ export interface TrafficArgs {
   readonly objectName: string;
   /** The pods the rules are for. */
   readonly pods: LabelArgs;
-  /** Who may connect; a rule without peers lets everyone. @default nobody */
+  /** Who may connect; a rule without peers lets everyone, one without ports means all. @default nobody */
   readonly ingress?: readonly Rule[];
-  /** Where the pods may connect to; a rule without peers means anywhere. @default nowhere */
+  /** Where the pods may connect to; a rule without peers means anywhere, one without ports any of them. @default nowhere */
   readonly egress?: readonly Rule[];
 }
 
@@ -24,7 +24,9 @@ export function createTraffic(
   args: TrafficArgs,
   opts: pulumi.CustomResourceOptions,
 ): k8s.networking.v1.NetworkPolicy {
-  const ports = (rule: Rule) => rule.ports.map((port) => ({ protocol: "TCP", port }));
+  const ports = (rule: Rule) => rule.ports?.map((port) => ({ protocol: "TCP", port }));
+  // The API server does not keep empty lists.
+  const list = <Item>(items: Item[] | undefined) => (items?.length ? items : undefined);
   return new k8s.networking.v1.NetworkPolicy(
     name,
     {
@@ -32,8 +34,8 @@ export function createTraffic(
       spec: {
         podSelector: { matchLabels: selectorLabels(args.pods) },
         policyTypes: [...(args.ingress ? ["Ingress"] : []), ...(args.egress ? ["Egress"] : [])],
-        ingress: args.ingress?.map((rule) => ({ from: rule.peers, ports: ports(rule) })),
-        egress: args.egress?.map((rule) => ({ to: rule.peers, ports: ports(rule) })),
+        ingress: list(args.ingress?.map((rule) => ({ from: rule.peers, ports: ports(rule) }))),
+        egress: list(args.egress?.map((rule) => ({ to: rule.peers, ports: ports(rule) }))),
       },
     },
     opts,

@@ -13,8 +13,8 @@ export interface StatefulServiceArgs {
   readonly namespace: pulumi.Input<string>;
   /** Whose labels all objects bear; `name` is the Kubernetes name of the Service, the StatefulSet and the account. Shape: plain. */
   readonly application: LabelArgs;
-  /** Ports by name. Shape: plain. */
-  readonly ports: Readonly<Record<string, number>>;
+  /** Ports by name, the same on the Service and in the pod unless both are given. Shape: plain. */
+  readonly ports: Readonly<Record<string, number | { readonly service: number; readonly pod: number }>>;
   /** User and group of the processes, and group of the volume. */
   readonly uid: number;
   /** Size of the volume, which is named `data`. */
@@ -74,7 +74,7 @@ export function createStatefulService(
           selector: selectorLabels(application),
           ports: Object.entries(args.ports).map(([port, number]) => ({
             name: port,
-            port: number,
+            port: typeof number === "number" ? number : number.service,
             targetPort: port,
           })),
         },
@@ -129,6 +129,9 @@ function hardened(container: Container): Container {
   return { ...container, imagePullPolicy: "IfNotPresent", securityContext: restrictedContainer };
 }
 
-function containerPorts(ports: Readonly<Record<string, number>>): k8s.types.input.core.v1.ContainerPort[] {
-  return Object.entries(ports).map(([name, containerPort]) => ({ name, containerPort }));
+function containerPorts(ports: StatefulServiceArgs["ports"]): k8s.types.input.core.v1.ContainerPort[] {
+  return Object.entries(ports).map(([name, port]) => ({
+    name,
+    containerPort: typeof port === "number" ? port : port.pod,
+  }));
 }
