@@ -1,5 +1,6 @@
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
+import type { CertificateAuthority } from "../../components/certificates";
 import type { ClusterAccess, Machine } from "../../components/contracts";
 import { formatProblems, type Problem } from "../../components/problems";
 import { RemoteStep, type StepFile } from "../../components/remoteStep";
@@ -50,6 +51,13 @@ export interface ClusterArgs {
   readonly bundleKey: string;
   /** Where machines without a bundle take theirs from. @default none */
   readonly bundleUrl?: string;
+  /** A registry inside the cluster that every node pulls from and trusts by the cluster's authority. @default none */
+  readonly registry?: {
+    /** Host and port as image references name it. */
+    readonly host: string;
+    /** Address nodes dial, because they do not ask the cluster's DNS: the fixed one of its Service. */
+    readonly clusterIp: string;
+  };
   /** Longest wait for one node to become Ready, seconds. @default 600 */
   readonly nodeTimeoutSeconds?: number;
 }
@@ -67,6 +75,8 @@ export interface ClusterArgs {
  */
 export class Cluster extends pulumi.ComponentResource {
   readonly access: ClusterAccess;
+  /** The cluster's authority, for serving certificates of services that nodes and pods trust. Its key is a secret. */
+  readonly authority: Pick<CertificateAuthority, "certificatePem" | "privateKeyPem">;
   /** Name of the default storage class. */
   readonly storageClassName = storageClassName;
   /** The machine of the first control plane: everything in the cluster ends with it. */
@@ -135,6 +145,7 @@ export class Cluster extends pulumi.ComponentResource {
     );
 
     this.home = home;
+    this.authority = pki.ca;
     this.access = {
       // Released when the last node is Ready and the addons answer: usable, not merely written.
       kubeconfig: pulumi.secret(
@@ -195,6 +206,8 @@ export class Cluster extends pulumi.ComponentResource {
             DNS_IMAGE: `${args.imageRepository}/coredns:${args.corednsTag}`,
             BUNDLE: args.bundleKey,
             BUNDLE_URL: args.bundleUrl ?? "",
+            REGISTRY: args.registry?.host ?? "",
+            REGISTRY_IP: args.registry?.clusterIp ?? "",
           },
           files: nodeFiles({ machine, isHome, settings: parts.settings, pki: parts.pki, kubelet }),
           triggers: [machine.instanceId],

@@ -1,6 +1,7 @@
 # Makes this machine a node of the cluster: control plane by `kubeadm init` or `join --control-plane`, worker by `join`.
 # Run again it changes only what differs: binaries, images, configuration, and a new patch version is an upgrade in place.
 # Settings: NODE ROLE(init|controlPlane|worker) ENDPOINT VERSION PAUSE_IMAGE DNS_IMAGE BUNDLE(key of the bundle) BUNDLE_URL(may be empty)
+#   REGISTRY(host:port of the registry inside the cluster, may be empty) REGISTRY_IP(its address)
 # Files (scripts/membership.sh and kubeadmConfig.ts name the same folders): /etc/gourmetgram/cluster/...
 # shellcheck shell=bash
 given=/etc/gourmetgram/cluster
@@ -19,6 +20,7 @@ main() {
   fetch_bundle
   install_binaries
   configure_containerd
+  trust_registry
   import_images
   configure_kubelet
   if [ ! -f "$joined" ]; then
@@ -118,6 +120,20 @@ EOF
     rm /etc/containerd/config.toml.new
     systemctl start containerd
   fi
+}
+
+# Images of the registry inside the cluster: its name is known to pods only, so containerd gets the address, and the
+# authority of its certificate. Read at each pull, so nothing is restarted.
+trust_registry() {
+  [ -n "$REGISTRY" ] || return 0
+  local folder=/etc/containerd/certs.d/$REGISTRY
+  mkdir -p "$folder"
+  cat >"$folder/hosts.toml.new" <<EOF
+server = "https://$REGISTRY_IP:${REGISTRY##*:}"
+capabilities = ["pull", "resolve"]
+ca = "$given/ca.crt"
+EOF
+  mv "$folder/hosts.toml.new" "$folder/hosts.toml"
 }
 
 import_images() {
