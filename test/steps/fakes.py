@@ -60,7 +60,7 @@ class World:
         self.behaviour: dict[str, str] = {}
         self.versions: dict[str, str] = {}
         self.tags: dict[str, str] = {}
-        self.models = set(str(number) for number in range(1, 30))
+        self.models = {str(number) for number in range(1, 30)}
         self.aliases: dict[str, str] = {}
         self.entries: dict[str, dict] = {}
         self.applications = {stage: new_application(stage) for stage in stages}

@@ -10,8 +10,9 @@ import revert
 import settle
 from change import aliases_for
 from errors import Code, StepError
-from fakes import Killed, World, version
 from ledger import NOTHING
+
+from fakes import Killed, World, version
 
 PASS = "integration=pass resources=pass load=pass"
 

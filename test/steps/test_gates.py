@@ -12,7 +12,6 @@ import gate_load
 import gate_resources
 from cluster import Cluster
 from errors import Code, StepError
-from fakes import digest, pod
 from gate_load import Shot, Verdict, percentile, summarize
 from gate_resources import quantity
 from gates import Report
@@ -20,6 +19,8 @@ from ledger import Running
 from pictures import COLOURS, form, picture
 from settings import Settings
 from stages import Stages
+
+from fakes import digest, pod
 
 GOOD = {
     "/version": (200, {"model_version": "1.0.7"}),

@@ -27,12 +27,13 @@ from builder import Build
 from cluster import Cluster, Conflict
 from command import Ended
 from errors import LONGEST_MESSAGE, Code, StepError
-from fakes import World, version
 from images import Images
 from ledger import NOTHING, Entry, Ledger
 from mlflow_registry import ModelRegistry
 from repository import Repository
 from settings import Settings, model_version_of, version_of
+
+from fakes import World, version
 
 STEPS = Path(command.__file__).parent
 

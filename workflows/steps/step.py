@@ -92,7 +92,7 @@ def run(body: Callable[[Step], None]) -> None:
         fail(error)
     except Terminated:
         fail(StepError(Code.Interrupted, "the pod was asked to end; what it began is put back by settle"))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the workflow gets a name for it
         traceback.print_exc(limit=5)
         fail(StepError(Code.UnexpectedError, f"{type(error).__name__}: {error}"))
 
