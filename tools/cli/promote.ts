@@ -9,6 +9,7 @@ interface PromoteOptions {
   readonly from: string;
   readonly to: string;
   readonly version: string;
+  readonly reason?: string;
   readonly by?: string;
   readonly wait: boolean;
   readonly stack: string;
@@ -23,6 +24,7 @@ export function createPromoteCommand(): Command {
     .requiredOption("--from <stage>", "stage that runs the version now: staging or canary")
     .requiredOption("--to <stage>", "the stage after it: canary or production")
     .requiredOption("--version <version>", "1.0.N, as the ledger shows it")
+    .option("--reason <text>", "why; the ledger keeps it. Into production the approval's reason counts")
     .option("--by <name>", "who asks for it; otherwise this host's user")
     .option("--wait", "watch until it is over; the exit code tells how it ended", false)
     .option("--stack <name>", "environment", DEFAULT_STACK)
@@ -43,7 +45,13 @@ async function promote(options: PromoteOptions): Promise<void> {
       cluster,
       {
         template: "promote-model",
-        parameters: { source: from, target: to, version, "requested-by": actor(options.by) },
+        parameters: {
+          source: from,
+          target: to,
+          version,
+          reason: options.reason,
+          "requested-by": actor(options.by),
+        },
       },
       options.wait,
     ),

@@ -40,7 +40,7 @@ async function revert(stageName: string, options: RevertOptions): Promise<void> 
       cluster,
       {
         template: "revert",
-        parameters: { stage, version, reason, "requested-by": actor(options.by) },
+        parameters: { stage, "to-version": version, reason, "requested-by": actor(options.by) },
       },
       options.wait,
     ),
