@@ -1,3 +1,4 @@
+import { labels } from "../../components/labels";
 import { type Caller, dag, exitCall, steps, type WatchedStep } from "../builder/flow";
 import { all, equal, not, type Reference, text, type Value, workflowName } from "../builder/reference";
 import { type Manifest, renderCronWorkflow, renderWorkflowTemplate } from "../builder/render";
@@ -91,11 +92,7 @@ function options(settings: ResolvedSettings, workSeconds: number, description: s
     keepPodSeconds: 60,
     serviceAccount: SERVICE_ACCOUNTS.runner,
     pullSecrets: ["registry-pull"],
-    labels: {
-      "app.kubernetes.io/name": "pipeline",
-      "app.kubernetes.io/part-of": "gourmetgram",
-      "app.kubernetes.io/managed-by": "pulumi",
-    },
+    labels: labels({ name: "pipeline" }),
     description,
   };
 }

@@ -1,3 +1,4 @@
+import { labels } from "../../components/labels";
 import type { Value } from "../builder/reference";
 import { workflowName } from "../builder/reference";
 import { OUTPUT_FOLDER } from "../builder/render";
@@ -75,7 +76,7 @@ export function stepPod(settings: ResolvedSettings, step: StepPod): ContainerPar
   };
   return {
     ...leaf,
-    ...common(stepClass, grants),
+    ...common(stepClass),
     image: settings.image as `${string}:${string}`,
     command: ["python3", `/opt/steps/${file}`],
     args: [],
@@ -105,7 +106,7 @@ export function trainingPod(settings: ResolvedSettings, training: TrainingPod): 
   const grants: Grants = { mlflow: true, scratch: "2Gi" };
   return {
     ...leaf,
-    ...common("runner", grants),
+    ...common("runner"),
     image,
     command,
     args: [],
@@ -116,15 +117,11 @@ export function trainingPod(settings: ResolvedSettings, training: TrainingPod): 
   };
 }
 
-function common(stepClass: StepClass, _grants: Grants) {
+function common(stepClass: StepClass) {
   return {
     serviceAccount: SERVICE_ACCOUNTS[stepClass],
     uid: UID,
-    labels: {
-      "app.kubernetes.io/name": "pipeline",
-      "app.kubernetes.io/component": stepClass,
-      "app.kubernetes.io/part-of": "gourmetgram",
-    },
+    labels: labels({ name: "pipeline", component: stepClass }),
   };
 }
 
