@@ -1,4 +1,7 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { projectRoot } from "../../components/sourceFile";
 import { parseEnvironment } from "../../stacks/parse";
 import { goFinding, memoryFinding, renderFindings } from "../../tools/cli/doctor";
 import { normalizePassedOn } from "../../tools/cli/kubectl";
@@ -55,6 +58,13 @@ describe("every command", () => {
       "leftovers",
       "bench",
     ]);
+  });
+
+  it.each(names)("%s is a script of package.json that run.mjs knows", async (name) => {
+    const { scripts } = JSON.parse(readFileSync(join(projectRoot(), "package.json"), "utf8"));
+    expect(scripts[name]).toBe(`node tools/run.mjs ${name}`);
+    const { planCommand } = await import("../../tools/run.mjs");
+    expect(planCommand(name, ["x"])).toEqual({ compile: true, cli: [name, "x"], steps: [] });
   });
 
   it.each(names)("%s explains itself with examples", async (name) => {
@@ -123,29 +133,44 @@ describe("kubectl's arguments", () => {
 });
 
 describe("the summary of up", () => {
+  const nodes = { node1: "10.87.0.11", node2: "10.87.0.12" };
+  const secrets = { credentials: "[secret]", kubeconfig: "[secret]" };
+
   it("names URLs, how to log in and what to do next, and no secret", () => {
     const outputs = {
-      urls: {
-        mlflow: "http://10.87.0.11:30800",
-        minioConsole: "http://10.87.0.11:30901",
-        s3: "http://10.87.0.11:30900",
+      urls: { mlflow: "http://127.0.0.1:8000", canary: "http://10.87.0.11:8080" },
+      access: {
+        edge: "node1",
+        gatewayIp: "10.96.0.20",
+        services: {
+          canary: { port: 8080, exposure: "public" },
+          mlflow: { port: 8000, exposure: "tunnel", localPort: 8000 },
+        },
       },
-      nodes: { node1: "10.87.0.11", node2: "10.87.0.12" },
-      credentials: "[secret]",
-      kubeconfig: "[secret]",
+      nodes,
+      ...secrets,
     };
     expect(renderSummary("mystack", outputs, { changes: 41, took: "92 s" })).toBe(`
 The environment "mystack" is up (41 resources changed, 92 s).
 
-  MLflow         http://10.87.0.11:30800
-  MinIO console  http://10.87.0.11:30901
-  S3 API         http://10.87.0.11:30900
-  Nodes          node1, node2
+  Canary        http://10.87.0.11:8080
+  MLflow        http://127.0.0.1:8000  while npm run tunnel -- mystack is open
+  Nodes         node1, node2
 
-  Log in:     npm run outputs -- mystack --show-secrets
+  Log in:     npm run access -- mystack
+  Train:      npm run train -- --stack mystack --wait
+  Who did it: npm run ledger -- mystack
   Look:       npm run kubectl -- mystack -- get pods -A
   Change it:  edit Pulumi.mystack.yaml, then npm run preview -- mystack and npm run up -- mystack
   Remove it:  npm run destroy -- mystack`);
+  });
+
+  it("of an environment without a gateway names what there is", () => {
+    const text = renderSummary("local", { nodes, ...secrets }, { changes: 0, took: "3 s" });
+    expect(text).toContain("nothing had to change");
+    expect(text).toContain("npm run outputs -- --show-secrets");
+    expect(text).toContain("npm run kubectl -- get pods -A");
+    expect(text).not.toContain("npm run train");
   });
 });
 

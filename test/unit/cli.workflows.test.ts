@@ -374,6 +374,10 @@ describe("what kubectl says", () => {
     ["dial tcp 10.87.0.11:6443: connect: connection refused", "does not answer"],
     ['error: the server doesn\'t have a resource type "ledgerentries"', "has no delivery"],
     ["Error from server (Forbidden): no", "the same by hand: npm run kubectl -- --stack mystack get x"],
+    [
+      'E0101 00:00:00.000000 1 memcache.go:265] "noise"\nThe connection to the server was refused\n',
+      'The cluster of "mystack" does not answer: The connection to the server was refused\n  next: npm run up -- mystack',
+    ],
   ])("%s is explained", (stderr, text) => {
     expect(explainKubectl(fault(["get", "x"], stderr), "mystack").message).toContain(text);
   });

@@ -9,15 +9,18 @@ const REQUEST_SECONDS = 30;
 
 /** What kubectl said when it failed. */
 export class KubectlError extends Error {
+  /** Without the lines of kubectl's own log. */
+  readonly stderr: string;
+
   constructor(
     readonly args: readonly string[],
     readonly exitCode: number,
-    readonly stderr: string,
+    stderr: string,
   ) {
-    super(
-      `kubectl ${args.slice(0, 4).join(" ")} failed: ${stderr.trim() || `exit code ${exitCode} and no message`}`,
-    );
+    const said = stderr.replace(/^[EWI]\d{4} .*\n/gm, "").trim() || stderr.trim();
+    super(`kubectl ${args.slice(0, 4).join(" ")} failed: ${said || `exit code ${exitCode} and no message`}`);
     this.name = "KubectlError";
+    this.stderr = said;
   }
 
   /** The API server has no such object. */
@@ -106,12 +109,12 @@ export function explainKubectl(error: KubectlError, stack: string): CommandError
   const argument = stack === "local" ? "" : ` -- ${stack}`;
   if (error.isUnreachable) {
     return new CommandError(
-      `The cluster of "${stack}" does not answer: ${error.stderr.trim()}\n  next: npm run up${argument} starts what has stopped`,
+      `The cluster of "${stack}" does not answer: ${error.stderr}\n  next: npm run up${argument} starts what has stopped`,
     );
   }
   if (error.isUnknownKind) {
     return new CommandError(
-      `The environment "${stack}" has no delivery: ${error.stderr.trim()}\n  next: npm run up${argument} makes it, unless its settings stop at an earlier layer`,
+      `The environment "${stack}" has no delivery: ${error.stderr}\n  next: npm run up${argument} makes it, unless its settings stop at an earlier layer`,
     );
   }
   return new CommandError(
@@ -119,7 +122,8 @@ export function explainKubectl(error: KubectlError, stack: string): CommandError
   );
 }
 
-class KubectlClient implements KubeClient {
+/** The real kubectl. */
+export class KubectlClient implements KubeClient {
   constructor(
     private readonly program: string,
     private readonly kubeconfig: string,
