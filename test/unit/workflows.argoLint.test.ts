@@ -158,11 +158,11 @@ describe("argo lint --offline", () => {
     expect(await problems([...Object.values(renderPipeline(settings)), ...runs])).toBe("");
   });
 
-  test.each([
-    [["staging"]],
-    [["staging", "canary"]],
-  ] as const)("accepts the pipeline with the stages %j", async (stages) => {
-    if (argo === undefined) return;
+  test.for([
+    ["staging"],
+    ["staging", "canary"],
+  ] as const)("accepts the pipeline with the stages %j", async (stages, { skip }) => {
+    unlessMissing(skip);
     expect(await problems(Object.values(renderPipeline({ ...settings, stages })))).toBe("");
   });
 
