@@ -287,6 +287,23 @@ describe("watching a workflow", () => {
     );
   });
 
+  it("does not blame a try that was made good by the next", () => {
+    const failed = (id: string, message: string) => node(id, { phase: "Error", message });
+    const text = renderEnd(
+      workflow(
+        [
+          failed("try0", "pod deleted"),
+          node("retry", { type: "Retry", phase: "Succeeded", children: ["try0"] }),
+          failed("other", "GateFailed: x"),
+        ],
+        { phase: "Failed" },
+      ),
+      "local",
+    );
+    expect(text).toContain("GateFailed: x");
+    expect(text).not.toContain("pod deleted");
+  });
+
   it("names tries after the first", () => {
     expect(nodeTitle({ ...node("a"), displayName: "x(0)" })).toBe("x");
     expect(nodeTitle({ ...node("a"), displayName: "x(2)" })).toBe("x (try 3)");

@@ -147,10 +147,19 @@ export function namedError(node: Pick<WorkflowNode, "message">): string {
   return named ?? (text === "" ? "it gave no reason" : text);
 }
 
-/** The failed steps, the cause first: what came later may be its consequence. */
+/**
+ * The failed steps, the cause first: what came later may be its consequence. A try after which another one succeeded is no
+ * failure.
+ */
 export function failedNodes(workflow: Workflow): WorkflowNode[] {
-  return workflowNodes(workflow)
-    .filter((node) => node.type === "Pod" && hasFailed(node))
+  const nodes = workflowNodes(workflow);
+  const madeGood = new Set(
+    nodes
+      .filter(({ type, phase }) => type === "Retry" && phase === "Succeeded")
+      .flatMap(({ children }) => children ?? []),
+  );
+  return nodes
+    .filter((node) => node.type === "Pod" && hasFailed(node) && !madeGood.has(node.id))
     .sort((left, right) => finished(left) - finished(right));
 }
 

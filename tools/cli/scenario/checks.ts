@@ -1,7 +1,7 @@
 import { STAGES, type Stage } from "../../../stacks/spec";
 import type { Release } from "../ledgerEntries";
 import { registryVersion } from "../pipeline";
-import { hasFailed, namedError, outputOf, type Workflow, workflowNodes } from "../workflowStatus";
+import { failedNodes, namedError, outputOf, type Workflow, workflowNodes } from "../workflowStatus";
 import type { Gate, Scenario } from "./catalog";
 import type { LoadResult } from "./loadClient";
 import { contradictions, type Snapshot } from "./snapshot";
@@ -234,12 +234,10 @@ export function madeVersion(workflow: Workflow): string | undefined {
 
 /** The gates that did not let the model pass. */
 export function failedGates(workflow: Workflow): { readonly name: string; readonly error: string }[] {
-  return workflowNodes(workflow)
-    .filter((node) => node.type === "Pod" && hasFailed(node))
-    .flatMap((node) => {
-      const name = /^gate-(integration|resources|load)$/.exec(templateOf(node))?.[1];
-      return name === undefined ? [] : [{ name, error: namedError(node) }];
-    });
+  return failedNodes(workflow).flatMap((node) => {
+    const name = /^gate-(integration|resources|load)$/.exec(templateOf(node))?.[1];
+    return name === undefined ? [] : [{ name, error: namedError(node) }];
+  });
 }
 
 function newestVersion({ aliases, ledger }: Snapshot): number {

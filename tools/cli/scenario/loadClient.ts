@@ -6,6 +6,9 @@ export const LOAD_RATE = 50;
 /** A request without a whole answer by then is lost. */
 const ANSWER_MS = 10_000;
 
+/** Longer than any request may take. */
+const IDLE_MS = 15_000;
+
 /** What became of the requests. */
 export interface LoadResult {
   readonly url: string;
@@ -32,7 +35,8 @@ const MAX_LOST_AT = 20;
  * when it is due: slow answers do not slow it down, so a stall is counted in full.
  */
 export class LoadClient {
-  private readonly agent = new Agent({ keepAlive: true, maxSockets: 256 });
+  // An idle connection is closed from this side, long before the server would close it under a request.
+  private readonly agent = new Agent({ keepAlive: true, maxSockets: 256, timeout: IDLE_MS });
   private readonly latencies: number[] = [];
   private readonly lost: Record<string, number> = {};
   private readonly versions: Record<string, number> = {};
