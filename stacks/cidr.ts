@@ -27,6 +27,11 @@ export function overlaps(left: CidrRange, right: CidrRange): boolean {
   return left.first <= right.last && right.first <= left.last;
 }
 
+/** The address at a place of a network: `addressIn("10.96.0.0/16", 50)` is `10.96.0.50`. */
+export function addressIn(cidr: string, place: number): string {
+  return toAddress(cidrRange(cidr).first + place);
+}
+
 /** `10.87.0.2 to 10.87.0.254` */
 export function formatRange(first: number, last: number): string {
   return `${toAddress(first)} to ${toAddress(last)}`;

@@ -16,6 +16,8 @@ import { POSTGRES_PORT, Postgres } from "./postgres";
 const DATABASE = "mlflowdb";
 const BUCKET = "mlflow-artifacts";
 const MLFLOW_LOGIN = "mlflow";
+/** Namespace of the platform. */
+export const PLATFORM_NAMESPACE = "gourmetgram-platform";
 
 /** A PostgreSQL that exists already; its database does too. */
 export interface ExternalDatabaseArgs extends DatabaseAccess {
@@ -157,7 +159,7 @@ function createNamespace(name: string, opts: pulumi.CustomResourceOptions): k8s.
     name,
     {
       metadata: {
-        name: "gourmetgram-platform",
+        name: PLATFORM_NAMESPACE,
         labels: {
           ...labels({ name: "platform" }),
           "pod-security.kubernetes.io/enforce": "restricted",
