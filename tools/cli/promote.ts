@@ -3,7 +3,7 @@ import { withExamples } from "./examples";
 import { withCluster } from "./kubeClient";
 import { actor, checkPromotion, checkVersion } from "./pipeline";
 import { DEFAULT_STACK } from "./project";
-import { submitAndFollow } from "./submit";
+import { type Submission, submitAndFollow } from "./submit";
 
 interface PromoteOptions {
   readonly from: string;
@@ -38,22 +38,21 @@ export function createPromoteCommand(): Command {
 }
 
 async function promote(options: PromoteOptions): Promise<void> {
+  const submission = promoteSubmission(options);
+  await withCluster(options.stack, (cluster) => submitAndFollow(cluster, submission, options.wait));
+}
+
+/** @throws CommandError for stages that do not follow each other, and for what is no version */
+export function promoteSubmission(options: Omit<PromoteOptions, "wait" | "stack">): Submission {
   const { from, to } = checkPromotion(options.from, options.to);
-  const version = checkVersion(options.version);
-  await withCluster(options.stack, (cluster) =>
-    submitAndFollow(
-      cluster,
-      {
-        template: "promote-model",
-        parameters: {
-          source: from,
-          target: to,
-          version,
-          reason: options.reason,
-          "requested-by": actor(options.by),
-        },
-      },
-      options.wait,
-    ),
-  );
+  return {
+    template: "promote-model",
+    parameters: {
+      source: from,
+      target: to,
+      version: checkVersion(options.version),
+      reason: options.reason,
+      "requested-by": actor(options.by),
+    },
+  };
 }

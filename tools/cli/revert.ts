@@ -4,7 +4,7 @@ import { withExamples } from "./examples";
 import { withCluster } from "./kubeClient";
 import { actor, checkReason, checkStage, checkVersion } from "./pipeline";
 import { DEFAULT_STACK } from "./project";
-import { submitAndFollow } from "./submit";
+import { type Submission, submitAndFollow } from "./submit";
 
 interface RevertOptions {
   readonly reason: string;
@@ -31,18 +31,24 @@ export function createRevertCommand(): Command {
   ]);
 }
 
-async function revert(stageName: string, options: RevertOptions): Promise<void> {
+async function revert(stage: string, options: RevertOptions): Promise<void> {
+  const submission = revertSubmission(stage, options);
+  await withCluster(options.stack, (cluster) => submitAndFollow(cluster, submission, options.wait));
+}
+
+/** @throws CommandError for a stage there is not, for a reason without words, and for what is no version */
+export function revertSubmission(
+  stageName: string,
+  options: Omit<RevertOptions, "wait" | "stack">,
+): Submission {
   const stage = checkStage(stageName, 'npm run revert -- staging --reason "why"');
-  const reason = checkReason(options.reason, `revert -- ${stage}`);
-  const version = options.to === undefined ? undefined : checkVersion(options.to);
-  await withCluster(options.stack, (cluster) =>
-    submitAndFollow(
-      cluster,
-      {
-        template: "revert",
-        parameters: { stage, "to-version": version, reason, "requested-by": actor(options.by) },
-      },
-      options.wait,
-    ),
-  );
+  return {
+    template: "revert",
+    parameters: {
+      stage,
+      "to-version": options.to === undefined ? undefined : checkVersion(options.to),
+      reason: checkReason(options.reason, `revert -- ${stage}`),
+      "requested-by": actor(options.by),
+    },
+  };
 }

@@ -3,7 +3,7 @@ import { withExamples } from "./examples";
 import { withCluster } from "./kubeClient";
 import { actor, checkTrainingScenario, TRAINING_SCENARIOS } from "./pipeline";
 import { DEFAULT_STACK } from "./project";
-import { submitAndFollow } from "./submit";
+import { type Submission, submitAndFollow } from "./submit";
 
 interface TrainOptions {
   readonly branch?: string;
@@ -32,15 +32,15 @@ export function createTrainCommand(): Command {
 }
 
 async function train(options: TrainOptions): Promise<void> {
+  const submission = trainSubmission(options);
+  await withCluster(options.stack, (cluster) => submitAndFollow(cluster, submission, options.wait));
+}
+
+/** @throws CommandError for a scenario there is not */
+export function trainSubmission(options: Pick<TrainOptions, "branch" | "scenario" | "by">): Submission {
   const scenario = checkTrainingScenario(options.scenario);
-  await withCluster(options.stack, (cluster) =>
-    submitAndFollow(
-      cluster,
-      {
-        template: "train-model",
-        parameters: { branch: options.branch, scenario, "requested-by": actor(options.by) },
-      },
-      options.wait,
-    ),
-  );
+  return {
+    template: "train-model",
+    parameters: { branch: options.branch, scenario, "requested-by": actor(options.by) },
+  };
 }

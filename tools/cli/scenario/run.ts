@@ -5,10 +5,11 @@ import { followWorkflow } from "../follow";
 import { Interrupted, pause } from "../interrupt";
 import { getJson, type KubeClient, KubectlError, type OpenCluster } from "../kubeClient";
 import { type LedgerEntry, readLedger, stageRecord } from "../ledgerEntries";
-import { APP_NAME, actor, stageNamespace, WORKFLOW_NAMESPACE } from "../pipeline";
+import { APP_NAME, stageNamespace, WORKFLOW_NAMESPACE } from "../pipeline";
 import type { Print } from "../prepare";
 import { clock } from "../progress";
 import { submitWorkflow } from "../submit";
+import { trainSubmission } from "../train";
 import { isOver, type Workflow, type WorkflowNode, workflowNodes } from "../workflowStatus";
 import type { Scenario } from "./catalog";
 import type { Evidence, Leavings } from "./checks";
@@ -55,14 +56,12 @@ export async function runScenario(args: RunArgs): Promise<Evidence> {
   refuseUnsettled(before);
   const load = args.load === undefined ? undefined : startLoad(cluster, before, args.load);
   try {
-    const name = await submitWorkflow(client, stack, {
-      template: "train-model",
-      parameters: {
-        branch: args.branch,
-        scenario: scenario.training,
-        "requested-by": actor(args.by),
-      },
+    const submission = trainSubmission({
+      scenario: scenario.training,
+      ...(args.branch === undefined ? {} : { branch: args.branch }),
+      ...(args.by === undefined ? {} : { by: args.by }),
     });
+    const name = await submitWorkflow(client, stack, submission);
     print(`Started ${name}.`);
     const outage = scenario.losesNode ? new Outage(args, name) : undefined;
     let workflow: Workflow;
