@@ -3,7 +3,11 @@ import { join } from "node:path";
 import { readMachineFolder } from "../../../infra/local/machineFolder";
 import { machineNames, machinesRoot, SCRIPT_PATH } from "../../../infra/local/naming";
 import { CommandError, ExitCode } from "../commandError";
+import { pause } from "../interrupt";
 import { PROJECT_ROOT } from "../project";
+
+/** The kernel ends every process of a machine after its first one. */
+const DEATH_MS = 10_000;
 
 /** Takes the power from a machine and gives it back. An interface, so that tests need no machine. */
 export interface MachinePower {
@@ -28,6 +32,11 @@ export function localMachinePower(stack: string): MachinePower {
       process.kill(init, "SIGKILL");
     },
     async restore(node) {
+      // A machine that is just dying would be taken for a running one.
+      const deadline = Date.now() + DEATH_MS;
+      while (readMachineFolder(folderOf(node))?.init !== undefined && Date.now() < deadline) {
+        await pause(100);
+      }
       const child = spawn(join(PROJECT_ROOT, "infra/local/scripts/machine.sh"), ["start"], {
         cwd: "/",
         env: { PATH: SCRIPT_PATH, LC_ALL: "C", GG_MACHINE_DIR: folderOf(node) },
