@@ -172,9 +172,9 @@ export function renderAccess(bundle: AccessBundle, files: AccessFiles): string {
   const { access, urls, stack } = bundle;
   const argument = stack === "local" ? "" : ` ${stack}`;
   const services = Object.entries(access.services).filter(([, { exposure }]) => exposure !== "off");
-  const rows = services.map(([name, { exposure }]) => [
+  const rows = services.map(([name, { exposure, port, localPort }]) => [
     name,
-    urls[name] ?? "",
+    urls[name] ?? (exposure === "tunnel" ? `http://127.0.0.1:${localPort ?? port}` : ""),
     exposure === "public" ? "directly" : "through the tunnel",
   ]);
   const tunnel = ["ssh", ...tunnelArguments(access, files)].map(shellWord).join(" ");

@@ -19,6 +19,8 @@ import { DEFAULT_STACK } from "./project";
 /** ssh's exit code for every fault of its own. */
 const SSH_FAILED = 255;
 
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 /** `npm run tunnel`: every service that is not public, on this host's loopback. */
 export function createTunnelCommand(): Command {
   const command = new Command("tunnel")
@@ -52,12 +54,26 @@ export async function openTunnel(bundle: AccessBundle, files: AccessFiles): Prom
     printProgress(`  ${name.padEnd(16)}  ${bundle.urls[name] ?? `http://127.0.0.1:${localPort}`}`);
   }
   printProgress(`The tunnel to ${bundle.access.edge} stays open until Ctrl-C.`);
-  const code = await runAttached("ssh", tunnelArguments(bundle.access, files), {});
+  // ssh ends with the code of a fault at Ctrl-C, too, which is how a tunnel is meant to end.
+  let asked = false;
+  const ask = () => {
+    asked = true;
+  };
+  for (const signal of SIGNALS) {
+    process.on(signal, ask);
+  }
+  const code = await runAttached("ssh", tunnelArguments(bundle.access, files), {}).finally(() => {
+    for (const signal of SIGNALS) {
+      process.off(signal, ask);
+    }
+  });
+  if (asked) {
+    return ExitCode.ok;
+  }
   if (code === SSH_FAILED) {
     throw new CommandError(
       "The tunnel ended; ssh says why above.\n  next: when an address is in use, another tunnel is open; when the node does not answer, npm run up starts it",
     );
   }
-  // Ctrl-C is how a tunnel is meant to end.
-  return code === ExitCode.interrupted ? ExitCode.ok : code;
+  return code;
 }
