@@ -61,13 +61,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # Until the server has a handler of its own: process 1 of a container ignores signals it has none for.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        settings = from_environment()
-        asyncio.run(serve(settings))
-    except Exception as error:
-        # One line, which the pod's status shows as well.
-        log.critical("cannot start: %s", error)
-        sys.exit(1)
+    asyncio.run(serve(from_environment()))
 
 
 if __name__ == "__main__":

@@ -24,9 +24,7 @@ class Measures:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.predictions = Counter(
-            "gourmetgram_predictions", "Pictures classified", ["class"], registry=self.registry
-        )
+        self.predictions = Counter("gourmetgram_predictions", "Pictures classified", ["class"], registry=self.registry)
         self.prediction_seconds = Histogram(
             "gourmetgram_prediction_seconds",
             "Time the model took for a picture",

@@ -117,9 +117,7 @@ class GourmetGram:
         return {
             "class": CLASSES[best],
             "confidence": round(float(probabilities[best]), 4),
-            "probabilities": {
-                name: round(float(value), 4) for name, value in zip(CLASSES, probabilities, strict=True)
-            },
+            "probabilities": {name: round(float(value), 4) for name, value in zip(CLASSES, probabilities, strict=True)},
             "model_version": self.settings.model_version,
         }
 

@@ -29,16 +29,16 @@ class Stub:
         return self._answer
 
 
-def client(
-    answer: np.ndarray | Exception | None = None, drain: Drain | None = None, **settings: object
-) -> TestClient:
+def client(answer: np.ndarray | Exception | None = None, drain: Drain | None = None, **settings: object) -> TestClient:
     gourmetgram = GourmetGram(Settings(model_path=Path("/none"), **settings), drain)
     if answer is not None:
         gourmetgram.classifier = Stub(answer)
     return TestClient(gourmetgram.app(), raise_server_exceptions=False)
 
 
-def picture(kind: str = "JPEG", size: tuple[int, int] = (320, 200), colour: tuple[int, int, int] = (76, 166, 56)) -> bytes:
+def picture(
+    kind: str = "JPEG", size: tuple[int, int] = (320, 200), colour: tuple[int, int, int] = (76, 166, 56)
+) -> bytes:
     data = io.BytesIO()
     Image.new("RGB", size, colour).save(data, kind)
     return data.getvalue()
@@ -88,7 +88,17 @@ def test_predict(kind: str) -> None:
         {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
         {"files": {"file": ("a.png", picture("PNG", (5000, 5000)))}},
     ],
-    ids=["text", "cut", "empty", "other-field", "not-a-file", "no-form", "broken-form", "no-boundary", "too-many-pixels"],
+    ids=[
+        "text",
+        "cut",
+        "empty",
+        "other-field",
+        "not-a-file",
+        "no-form",
+        "broken-form",
+        "no-boundary",
+        "too-many-pixels",
+    ],
 )
 def test_bad_upload(request_: dict) -> None:
     answer = client().post("/predict", **request_)

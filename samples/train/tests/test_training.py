@@ -32,9 +32,7 @@ def test_unknown_scenario_names_those_there_are() -> None:
         scenario("huge")
 
 
-def test_wrong_settings_end_with_2_and_leave_no_version(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_settings_end_with_2_and_leave_no_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     version = tmp_path / "model_version"
     version.write_text("7")
     monkeypatch.setenv("MODEL_VERSION_FILE", str(version))

@@ -76,9 +76,7 @@ def _run_name(name: str) -> str:
 def _log_checks(result: CheckResult) -> None:
     mlflow.log_text(result.output, "test_logs/pytest_output.txt")
     mlflow.log_param("pytest_status", "passed" if result.ok else "failed")
-    mlflow.log_metrics(
-        {"tests_passed": result.passed, "tests_failed": result.failed, "tests_total": result.total}
-    )
+    mlflow.log_metrics({"tests_passed": result.passed, "tests_failed": result.failed, "tests_total": result.total})
 
 
 def _summary(name: str, revision: str, result: CheckResult, version: str | None) -> str:
@@ -109,9 +107,7 @@ def main() -> int:
         log.error("MLFLOW_TRACKING_URI is not set")
         return WRONG_SETTING
     try:
-        version = run_training(
-            os.environ.get("SCENARIO") or "normal", os.environ.get("SOURCE_REVISION") or "unknown"
-        )
+        version = run_training(os.environ.get("SCENARIO") or "normal", os.environ.get("SOURCE_REVISION") or "unknown")
     except UnknownScenario as error:
         log.error("%s", error)
         return WRONG_SETTING

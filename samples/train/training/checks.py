@@ -3,9 +3,9 @@
 import os
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 _ROOT = Path(__file__).parent.parent
 #: Seconds after which the tests count as failed.

@@ -1,5 +1,3 @@
-"use strict";
-
 const element = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
