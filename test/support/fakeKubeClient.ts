@@ -26,11 +26,11 @@ export class FakeKubeClient implements KubeClient {
   async run(args: readonly string[], input?: string): Promise<string> {
     this.calls.push([...args]);
     this.before(args);
-    const namespace = valueOf(args, "--namespace");
+    const namespace = optionOf(args, "--namespace");
     const words = positional(args);
     const [verb, kind = "", name] = words;
     if (verb === "get" && args.includes("--raw")) {
-      const answer = this.raw[valueOf(args, "--raw") ?? ""];
+      const answer = this.raw[optionOf(args, "--raw") ?? ""];
       if (answer === undefined) throw fault(args, "Error from server (NotFound): no such path");
       return answer();
     }
@@ -49,7 +49,7 @@ export class FakeKubeClient implements KubeClient {
     }
     if (verb === "patch") {
       const object = this.one(args, kind, name ?? "", namespace);
-      applyJsonPatch(args, object, JSON.parse(valueOf(args, "--patch") ?? "[]"));
+      applyJsonPatch(args, object, JSON.parse(optionOf(args, "--patch") ?? "[]"));
       return "patched";
     }
     throw new Error(`the fake knows no: ${args.join(" ")}`);
@@ -96,7 +96,7 @@ function positional(args: readonly string[]): string[] {
   return args.filter((word, index) => !word.startsWith("--") && !WITH_VALUE.includes(args[index - 1] ?? ""));
 }
 
-function valueOf(args: readonly string[], option: string): string | undefined {
+function optionOf(args: readonly string[], option: string): string | undefined {
   const index = args.indexOf(option);
   return index < 0 ? undefined : args[index + 1];
 }
