@@ -4,6 +4,7 @@ import unittest
 
 import approve
 import change_stage
+import gates
 import guard_promotion
 import ledger as book
 import revert
@@ -196,12 +197,20 @@ class Refused(Case):
         deploy(self.world, 1, "production")
         self.assert_at_rest("production", version(1))
 
+    def test_a_version_the_gates_rejected(self):
+        self.world.run("staging", 5)
+        self.world.write("staging", book.REJECTED, version(5), reason="TooSlow: 9 s")
+        self.check("canary", Code.GatesNotPassed, SOURCE_STAGE="staging")
+        self.assertIn("TooSlow: 9 s", self.world.last("canary").reason)
+        guard = {"SOURCE": "staging", "TARGET": "canary", "VERSION": "5"}
+        self.refused(Code.GatesNotPassed, self.world.start, guard_promotion.main, **guard)
+
     def test_gates(self):
         self.world.run("staging", 5)
-        for gates in ("", "integration=pass load=fail", "integration=pass resources="):
-            with self.subTest(gates):
+        for found in ("", "integration=pass load=fail", "integration=pass resources="):
+            with self.subTest(found):
                 self.check(
-                    "canary", Code.GatesNotPassed, SOURCE_STAGE="staging", APPROVE_SOURCE="true", GATES=gates
+                    "canary", Code.GatesNotPassed, SOURCE_STAGE="staging", APPROVE_SOURCE="true", GATES=found
                 )
         self.assertNotIn("staging-approved", self.world.aliases)
 
@@ -358,6 +367,33 @@ class Tested(Case):
         self.assertEqual((last.action, last.origin, last.to), (book.REVERTED, version(6), version(5)))
         self.assertEqual(last.reason, "GateFailed")
         self.assertEqual(self.world.aliases["staging-previous"], "4")
+
+    def test_goes_back_for_the_reason_of_the_gates(self):
+        deploy(self.world, 6)
+
+        def slow(*_):
+            raise StepError(Code.TooSlow, "95 % take 9 s")
+
+        with self.assertRaises(StepError):
+            self.world.start(lambda step: gates.judge(step, slow), STAGE="staging", VERSION="1.0.6")
+        last = self.world.last("staging")
+        self.assertEqual(
+            (last.action, last.to, last.reason), (book.REJECTED, version(6), "TooSlow: 95 % take 9 s")
+        )
+        rest(self.world, 6)
+        self.assertEqual(self.world.last("staging").reason, "TooSlow: 95 % take 9 s")
+        self.assert_at_rest("staging", version(5))
+
+    def test_a_gate_that_could_not_measure_rejects_nothing(self):
+        deploy(self.world, 6)
+        entries = self.world.ledger.entries("staging")
+
+        def blind(*_):
+            raise StepError(Code.ClusterUnavailable, "no answer")
+
+        with self.assertRaises(StepError):
+            self.world.start(lambda step: gates.judge(step, blind), STAGE="staging", VERSION="1.0.6")
+        self.assertEqual(self.world.ledger.entries("staging"), entries)
 
     def test_goes_back_each_time(self):
         for number in (6, 7, 8):

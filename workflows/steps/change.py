@@ -210,6 +210,13 @@ class Promotion:
                 f"{source} -> {target}: a version goes {' -> '.join(order)}, one stage at a time",
             )
 
+    def check_not_rejected(self, stage: str, running: Running) -> None:
+        """A version that failed the tests of its stage, or that a person refused there, goes no further."""
+        entries = self.ledger.entries(stage)
+        if book.verdict(entries, running) == book.REJECTED:
+            why = book.rejected_because(entries, running)
+            raise StepError(Code.GatesNotPassed, f"{running.version} was rejected in {stage}: {why}")
+
     def served(self, stage: str, version: str, digest: str = "") -> Running:
         """What a stage serves, when ledger, Application and pods agree that it is this version."""
         entries = self.ledger.entries(stage)

@@ -15,11 +15,11 @@ def main(step: Step) -> None:
     stage = settings.stage("STAGE")
     version = version_of(settings.text("TARGET_VERSION"))
     digest = settings.optional("TARGET_DIGEST")
+    if digest:
+        check_digest(digest)
     asked = step.change(stage, to=Running(version, digest), reason=settings.optional("REASON"))
     promotion = step.promotion
     try:
-        if digest:
-            check_digest(digest)
         promotion.recover(stage)
         promotion.correct_aliases(stage)
         before = book.current(promotion.ledger.entries(stage)) or promotion.stages.wanted(stage)
@@ -31,6 +31,8 @@ def main(step: Step) -> None:
         to = target(promotion, stage, source, asked.to)
         if source and step.flag("APPROVE_SOURCE"):
             approve(step, promotion, source, to)
+        elif source:
+            promotion.check_not_rejected(source, to)
         if before == to and promotion.stages.serves(stage, to):
             # Deployed by this very change, whose pod was then lost; or by an earlier one.
             step.output("outcome", "deployed" if closed_by(promotion, asked, to) else "unchanged")

@@ -48,6 +48,7 @@ class Code(StrEnum):
     Interrupted = "Interrupted"
     Superseded = "Superseded"
     SettleFailed = "SettleFailed"
+    WorkflowFailed = "WorkflowFailed"
     # A gate says no.
     GateFailed = "GateFailed"
     PodsNotReady = "PodsNotReady"

@@ -4,9 +4,10 @@ import json
 from collections.abc import Callable
 from http.client import HTTPException
 
+import ledger as book
 import web
 from errors import Code, StepError
-from ledger import Running
+from ledger import Entry, Running
 from pictures import form
 from settings import CLASSES, version_of
 from step import Step, run
@@ -24,28 +25,50 @@ class Report:
         return json.dumps(self.found, separators=(",", ":"), ensure_ascii=False)
 
 
+# What could not be measured is no verdict on the version.
+UNMEASURED = frozenset({Code.ClusterUnavailable, Code.AccessDenied, Code.InvalidSetting})
+
+
 def gate(body: Callable[[Step, str, Running, Report], None]) -> None:
-    """Runs a gate: `result` is `pass` only when the body ends without an error."""
+    """Runs a gate as a step."""
+    run(lambda step: judge(step, body))
 
-    def main(step: Step) -> None:
-        stage = step.settings.stage("STAGE")
-        version = version_of(step.settings.text("VERSION"))
-        report = Report()
-        result = "error"
-        try:
-            body(step, stage, Running(version), report)
-            result = "pass"
-        except StepError as error:
-            # What could not be measured is no verdict on the version.
-            unmeasured = (Code.ClusterUnavailable, Code.AccessDenied, Code.InvalidSetting)
-            result = "error" if error.code in unmeasured else "fail"
-            report.found["error"] = str(error)
-            raise
-        finally:
-            step.output("result", result)
-            step.output("report", report.text())
 
-    run(main)
+def judge(step: Step, body: Callable[[Step, str, Running, Report], None]) -> None:
+    """`result` is `pass` only when the body ends without an error. A `fail` is written into the ledger."""
+    stage = step.settings.stage("STAGE")
+    version = version_of(step.settings.text("VERSION"))
+    report = Report()
+    result = "error"
+    try:
+        body(step, stage, Running(version), report)
+        result = "pass"
+    except StepError as error:
+        report.found["error"] = str(error)
+        if error.code not in UNMEASURED:
+            result = "fail"
+            reject(step, stage, version, error)
+        raise
+    finally:
+        step.output("result", result)
+        step.output("report", report.text())
+
+
+def reject(step: Step, stage: str, version: str, error: StepError) -> None:
+    """
+    Says in the ledger what is wrong with the version, when the stage runs it: settle and later reverts go by
+    it.
+    """
+    try:
+        running = book.current(step.ledger.entries(stage))
+        if running is None or running.version != version:
+            return
+        change = step.change(stage, to=running)
+        step.ledger.append(
+            Entry(stage, book.REJECTED, change.id, running, running, str(error), step.by, step.workflow)
+        )
+    except StepError as second:
+        print(f"the ledger could not be written: {second}", flush=True)
 
 
 def predict(address: str, data: bytes, timeout: float = PREDICT_SECONDS) -> str:

@@ -13,7 +13,9 @@ def main(step: Step) -> None:
     promotion = step.promotion
     promotion.check_adjacent(source, target)
     promotion.check_not_frozen(target)
-    step.output("digest", promotion.served(source, version).digest)
+    running = promotion.served(source, version)
+    promotion.check_not_rejected(source, running)
+    step.output("digest", running.digest)
 
 
 if __name__ == "__main__":

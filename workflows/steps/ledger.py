@@ -167,6 +167,17 @@ def verdict(entries: Sequence[Entry], running: Running) -> str | None:
     return found[-1] if found else None
 
 
+def rejected_because(entries: Sequence[Entry], running: Running, workflow: str | None = None) -> str:
+    """What was wrong with a version, in the words of the gates or of a person; empty when nobody said."""
+    found = [
+        entry.reason
+        for entry in entries
+        if entry.action == REJECTED and entry.to == running and workflow in (None, entry.workflow)
+    ]
+    # The same gate says the same thing again when its step is repeated.
+    return "; ".join(dict.fromkeys(found[-3:]))
+
+
 def previous(entries: Sequence[Entry]) -> Running | None:
     """What a revert goes back to: what ran before and was not rejected, also when the one before that was."""
     found = history(entries)

@@ -38,7 +38,10 @@ def settle(promotion: Promotion, asked: Change, version: str) -> str:
     entries = promotion.ledger.entries(stage)
     if version and is_rejected(promotion, asked, version, entries):
         back = book.previous(entries) or NOTHING
-        promotion.apply(replace(asked, to=back, action=book.REVERTED))
+        running = book.current(entries) or NOTHING
+        # The gates have written down what they found.
+        reason = book.rejected_because(entries, running, asked.workflow) or asked.reason
+        promotion.apply(replace(asked, to=back, action=book.REVERTED, reason=reason))
         return "reverted"
     try:
         promotion.correct_aliases(stage)
