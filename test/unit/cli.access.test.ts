@@ -41,6 +41,7 @@ const outputs = {
   },
   credentials: {
     mlflow: { username: "admin", password: "mlflow's password" },
+    "argo-workflows": { username: "argo-operator", password: "Bearer an older token" },
     other: "not a login",
   },
 };
@@ -83,9 +84,11 @@ describe("the access bundle", () => {
     expect(text).toContain("npm run tunnel does the same");
     expect(text).toMatch(/mlflow +npm run -s access -- --credential mlflow +user admin/);
     expect(text).toMatch(
-      /argo-operator +npm run -s access -- --credential argo-operator +.*paste it whole, with "Bearer"/,
+      /argo-workflows +npm run -s access -- --credential argo-workflows +.*paste it whole, with "Bearer"/,
     );
+    expect(text.match(/--credential argo-workflows /g)).toHaveLength(1);
     expect(text).not.toContain("the private key");
+    expect(text).not.toContain("Bearer an");
     expect(text).not.toContain("mlflow's password");
   });
 
@@ -135,7 +138,7 @@ describe("a login", () => {
   it("comes from the outputs, or from the cluster that keeps it", async () => {
     expect(await readLogin(bundle, client, "mlflow")).toEqual(outputs.credentials.mlflow);
     expect(await readLogin(bundle, client, "argocd")).toEqual({ username: "admin", password: "initial" });
-    expect(await readLogin(bundle, client, "argo-operator")).toEqual({
+    expect(await readLogin(bundle, client, "argo-workflows")).toEqual({
       username: "",
       password: "Bearer ey.token",
     });
@@ -143,12 +146,12 @@ describe("a login", () => {
 
   it("that is unknown is answered with those there are", async () => {
     await expect(readLogin(bundle, client, "grafana")).rejects.toThrow(
-      'There is no login "grafana". Allowed: mlflow, argocd, argo-operator, argo-viewer.',
+      'There is no login "grafana". Allowed: mlflow, argo-workflows, argocd, argo-workflows-viewer.',
     );
   });
 
   it("whose secret is not there says where it should be", async () => {
-    await expect(readLogin(bundle, client, "argo-viewer")).rejects.toThrow(
+    await expect(readLogin(bundle, client, "argo-workflows-viewer")).rejects.toThrow(
       "no key token in secret argo-viewer-token of namespace argo",
     );
   });

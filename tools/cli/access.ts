@@ -37,7 +37,7 @@ export function createAccessCommand(): Command {
   return withExamples(command, [
     ["npm run access", "writes the SSH configuration, prints the rest; no secrets"],
     ["npm run -s access -- --credential mlflow", "one login: user name, a tab, password"],
-    ["npm run -s access -- --credential argo-operator", "token for the login page of Argo Workflows"],
+    ["npm run -s access -- --credential argo-workflows", "token for the login page of Argo Workflows"],
     ["npm run access -- mystack --open", "the tunnel of another environment"],
   ]);
 }
@@ -67,7 +67,7 @@ async function access(stack: string, options: AccessOptions): Promise<void> {
           nodes: bundle.nodes,
           ssh: files,
           tunnel: ["ssh", ...tunnelArguments(bundle.access, files)],
-          credentials: [...Object.keys(bundle.logins), ...Object.keys(CLUSTER_LOGINS)],
+          credentials: loginNames(bundle),
         },
         undefined,
         2,
@@ -106,13 +106,13 @@ function loginNames(bundle: AccessBundle): string[] {
   return [...new Set([...Object.keys(bundle.logins), ...Object.keys(CLUSTER_LOGINS)])];
 }
 
-/** A login by its name, from the stack's outputs or from where the cluster keeps it. @throws CommandError */
+/** A login by its name, from where the cluster keeps it or from the stack's outputs. @throws CommandError */
 export async function readLogin(bundle: AccessBundle, client: KubeClient, name: string): Promise<Login> {
+  const place = CLUSTER_LOGINS[name];
   const known = bundle.logins[name];
-  if (known !== undefined) {
+  if (place === undefined && known !== undefined) {
     return known;
   }
-  const place = CLUSTER_LOGINS[name];
   if (place === undefined) {
     throw new CommandError(
       `There is no login ${JSON.stringify(name)}. Allowed: ${loginNames(bundle).join(", ")}.\n  next: npm run access shows what each is for`,

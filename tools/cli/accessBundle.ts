@@ -151,14 +151,14 @@ export const CLUSTER_LOGINS: Readonly<Record<string, ClusterLogin>> = {
     username: "admin",
     where: "Argo CD's login page",
   },
-  "argo-operator": {
+  "argo-workflows": {
     namespace: "argo",
     secret: "argo-operator-token",
     key: "token",
     prefix: "Bearer ",
     where: 'Argo Workflows\' login page, box "client authentication": paste it whole, with "Bearer"',
   },
-  "argo-viewer": {
+  "argo-workflows-viewer": {
     namespace: "argo",
     secret: "argo-viewer-token",
     key: "token",
@@ -179,7 +179,9 @@ export function renderAccess(bundle: AccessBundle, files: AccessFiles): string {
   ]);
   const tunnel = ["ssh", ...tunnelArguments(access, files)].map(shellWord).join(" ");
   const logins = [
-    ...Object.entries(bundle.logins).map(([name, { username }]) => ({ name, what: `user ${username}` })),
+    ...Object.entries(bundle.logins)
+      .filter(([name]) => CLUSTER_LOGINS[name] === undefined)
+      .map(([name, { username }]) => ({ name, what: `user ${username}` })),
     ...Object.entries(CLUSTER_LOGINS).map(([name, { username, where }]) => ({
       name,
       what: username === undefined ? where : `user ${username}, ${where}`,
