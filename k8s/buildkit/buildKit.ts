@@ -368,6 +368,7 @@ function podSpec(args: {
           { name: "USER", value: rootless ? "user" : "root" },
           { name: "HOME", value: rootless ? "/home/user" : "/tmp" },
           { name: "XDG_RUNTIME_DIR", value: RUN_FOLDER },
+          { name: "TMPDIR", value: "/tmp" },
         ],
         ports: [{ name: "grpc", containerPort: BUILDKIT_PORT }],
         securityContext: {

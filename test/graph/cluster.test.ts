@@ -9,7 +9,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 import type { Machine, NodeRole, NodeSpec } from "../../components/contracts";
-import { Cluster, checkCluster, nodeLabels } from "../../k8s/cluster/cluster";
+import { Cluster, type ClusterArgs, checkCluster, nodeLabels } from "../../k8s/cluster/cluster";
 import { type Graph, type GraphNode, recordGraph } from "../support/graph";
 
 let manifests: string;
@@ -64,7 +64,10 @@ function machine(name: string, spec: NodeSpec): Machine {
   };
 }
 
-function clusterGraph(roles: Readonly<Record<string, NodeRole>>): Promise<Graph> {
+function clusterGraph(
+  roles: Readonly<Record<string, NodeRole>>,
+  registry?: ClusterArgs["registry"],
+): Promise<Graph> {
   return recordGraph(() => {
     const machines = Object.fromEntries(
       Object.entries(roles).map(([name, role], index) => [
@@ -90,8 +93,9 @@ function clusterGraph(roles: Readonly<Record<string, NodeRole>>): Promise<Graph>
       },
       manifestsFolder: manifests,
       bundleKey: "abc",
+      ...(registry && { registry }),
     });
-    return { kubeconfig: cluster.access.kubeconfig };
+    return { kubeconfig: cluster.access.kubeconfig, authorityKey: cluster.authority.privateKeyPem };
   });
 }
 
@@ -184,6 +188,11 @@ describe("three nodes", () => {
     expect(graph.secretOutputs).toContain("kubeconfig");
   });
 
+  test("the authority that signs for services is the cluster's, and its key a secret", () => {
+    expect(graph.outputs["authorityKey"]).toBe("cluster-pki-ca private key");
+    expect(graph.secretOutputs).toContain("authorityKey");
+  });
+
   test("volumes lie on the storage nodes only", () => {
     const storageClass = graph.get("cluster-addons-storage-storageclass-local-path");
     expect(storageClass.inputs.allowedTopologies).toEqual([
@@ -229,6 +238,19 @@ describe("three control planes", () => {
       `machines = ${count} with the role controlPlane`,
     ]);
   });
+});
+
+test("every node trusts the registry inside the cluster by name and address", async () => {
+  const registry = { host: "registry.kube-system.svc.cluster.local:5000", clusterIp: "10.96.0.50" };
+  const roles = { node1: "controlPlane", node2: "worker" } as const;
+  const [withRegistry, without] = [await clusterGraph(roles, registry), await clusterGraph(roles)];
+  for (const node of ["node1", "node2"]) {
+    const step = command(withRegistry, `cluster-${node}`).inputs;
+    expect(step.create).toContain(`# REGISTRY=${registry.host}\n# REGISTRY_IP=${registry.clusterIp}\n`);
+    // The authority it is trusted by.
+    expect(step.stdin).toContain("/etc/gourmetgram/cluster/ca.crt");
+    expect(command(without, `cluster-${node}`).inputs.create).toContain("# REGISTRY=\n# REGISTRY_IP=\n");
+  }
 });
 
 test("a storage label of the user's own decides where volumes lie", () => {

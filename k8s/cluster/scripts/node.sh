@@ -129,9 +129,10 @@ trust_registry() {
   local folder=/etc/containerd/certs.d/$REGISTRY
   mkdir -p "$folder"
   cat >"$folder/hosts.toml.new" <<EOF
-server = "https://$REGISTRY_IP:${REGISTRY##*:}"
-capabilities = ["pull", "resolve"]
-ca = "$given/ca.crt"
+server = "https://$REGISTRY"
+[host."https://$REGISTRY_IP:${REGISTRY##*:}"]
+  capabilities = ["pull", "resolve"]
+  ca = "$given/ca.crt"
 EOF
   mv "$folder/hosts.toml.new" "$folder/hosts.toml"
 }

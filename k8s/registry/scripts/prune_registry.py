@@ -1,8 +1,9 @@
 """Takes old tags out of the registry and asks it to collect what nobody refers to any more.
 
 A tag's family is its text without the number at its end: `app-1.0.7` and `app-1.0.12` are one family, `cache` is one of
-its own. Of each family the KEEP highest numbers stay, and so does every tag of a digest that a stage runs, or that the
-ledger names as its last state or the one before: what could be reverted to is still there.
+its own. Of each family the KEEP highest numbers stay. Tags that are Git commits are one family too, by the time their
+images were made. Every tag stays whose digest a stage runs, or which the ledger names in a stage's last change or the one
+before: what could be reverted to is still there.
 
 Settings: REGISTRY (host:port), KEEP, STAGE_NAMESPACES (space separated), LEDGER_NAMESPACE (may be empty), DEPLOYMENT
 (namespace/name of the registry), KUBERNETES (URL of the API server). Files: LOGIN (config.json of Docker), REGISTRY_CA,
@@ -11,6 +12,7 @@ SERVICE_ACCOUNT (folder with token and ca.crt).
 
 import base64
 import datetime
+import functools
 import json
 import os
 import re
@@ -29,6 +31,7 @@ MANIFEST_TYPES = ", ".join(
     ]
 )
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Api:
@@ -65,10 +68,13 @@ def pages(registry, path, key):
     return found
 
 
-def superseded(tags, keep):
-    """The tags beyond the `keep` highest numbers of their family."""
+def superseded(tags, keep, created):
+    """The tags beyond the `keep` newest of their family; `created(tag)` is asked for commits only."""
     families = {}
     for tag in tags:
+        if COMMIT.fullmatch(tag):
+            families.setdefault("<commit>", []).append((created(tag), tag))
+            continue
         prefix, number = re.fullmatch(r"(.*?)(\d*)", tag, re.DOTALL).groups()
         families.setdefault(prefix, []).append((int(number or -1), tag))
     return [
@@ -101,6 +107,15 @@ def used_digests(kubernetes, namespaces, ledger_namespace):
     return digests
 
 
+def created_at(registry, repository, tag):
+    """When the image of a tag was made, as its configuration says; sortable text, empty when it does not say."""
+    manifest = f"/v2/{repository}/manifests/{tag}"
+    config = json.loads(registry.request(manifest, headers={"Accept": MANIFEST_TYPES})[1]).get("config")
+    if not config:
+        return ""
+    return registry.json(f"/v2/{repository}/blobs/{config['digest']}").get("created", "")
+
+
 def prune(registry, keep, used):
     """Untags what is neither new nor used; returns how many tags went."""
     removed = 0
@@ -112,7 +127,7 @@ def prune(registry, keep, used):
             if error.code != 404:
                 raise
             continue
-        for tag in superseded(tags, keep):
+        for tag in superseded(tags, keep, functools.partial(created_at, registry, repository)):
             path = f"/v2/{repository}/manifests/{tag}"
             headers, _ = registry.request(path, "HEAD", {"Accept": MANIFEST_TYPES})
             if headers.get("Docker-Content-Digest") in used:
@@ -157,7 +172,7 @@ def main():
     removed = prune(registry, int(env["KEEP"]), used)
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     request_collection(kubernetes, env["DEPLOYMENT"], now)
-    print(f"{removed} tags removed, {len(used)} digests in use; the registry collects and starts again")
+    print(f"{removed} tags removed, {len(used)} digests in use; the registry starts again")
 
 
 if __name__ == "__main__":
