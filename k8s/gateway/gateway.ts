@@ -26,6 +26,7 @@ const GATEWAY_CLASS = "traefik";
 /** What Traefik calls itself; it takes care of the classes that name it. */
 const CONTROLLER = "traefik.io/gateway-controller";
 const APPLICATION: LabelArgs = { name: "gateway", component: "gateway" };
+const ROUTING_FILE = "routing.yaml";
 /** Traefik needs no certain user. */
 const UID = 65532;
 /** Ports of the Kubernetes API: its Service's, and the one behind it. */
@@ -321,7 +322,7 @@ function createRouting(
     {
       metadata: { name: "gateway-routing", namespace, labels: labels(APPLICATION) },
       // Followed while Traefik runs: other weights need no restart, which would close every port for a moment.
-      data: { "routing.yaml": stringify(renderRouting(args.services, args.weighted ?? {})) },
+      data: { [ROUTING_FILE]: stringify(renderRouting(args.services, args.weighted ?? {})) },
     },
     opts,
   );
@@ -426,7 +427,17 @@ function createServer(
                 volumeMounts: [{ name: "routing", mountPath: ROUTING_FOLDER, readOnly: true }],
               },
             ],
-            volumes: [{ name: "routing", configMap: { name: of.routing } }],
+            volumes: [
+              {
+                name: "routing",
+                configMap: {
+                  name: of.routing,
+                  // In a folder, of which the volume shows a link: Traefik follows folders, not links to them, and so finds
+                  // the file once, among the volume's own versions.
+                  items: [{ key: ROUTING_FILE, path: `current/${ROUTING_FILE}` }],
+                },
+              },
+            ],
           },
         },
       },

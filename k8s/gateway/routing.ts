@@ -39,7 +39,8 @@ export function renderArguments(
   return [
     "--global.checknewversion=false",
     "--global.sendanonymoususage=false",
-    "--log.level=INFO",
+    // Below errors, each check of a canary that is not there is a warning.
+    "--log.level=ERROR",
     `--entrypoints.${HEALTH}.address=:${HEALTH_PORT}`,
     "--ping=true",
     // Asked through a route: ready means that Gateway API objects are read and lead somewhere.
@@ -105,29 +106,32 @@ function weightedServices([name, all]: [string, Readonly<Record<string, Weighted
 ][] {
   // Traefik 3.5 skips a child of weight 0 but counts its health: with only that one healthy it would search forever.
   const backends = Object.entries(all).filter(([, { weight }]) => weight > 0);
-  const child = (backend: string) => `${name}-${backend}`;
+  const url = (backend: WeightedBackend) => serviceUrl(backend.namespace, backend.service, backend.port);
+  const [heaviest] = backends.map(([, backend]) => backend).sort((one, other) => other.weight - one.weight);
+  if (!heaviest) return [];
   return [
+    [name, { failover: { service: `${name}-healthy`, fallback: `${name}-anyway` } }],
     [
-      name,
+      `${name}-healthy`,
       {
         weighted: {
           // Without it a child that is down would keep its share.
           healthCheck: {},
           sticky: { cookie: { name: `gourmetgram-${name}`, path: "/", httpOnly: true, sameSite: "lax" } },
-          services: backends.map(([backend, { weight }]) => ({
-            name: child(backend),
-            weight,
-          })),
+          services: backends.map(([backend, { weight }]) => ({ name: `${name}-to-${backend}`, weight })),
         },
       },
     ],
-    ...backends.map(([backend, { namespace, service, port, healthPath }]): [string, object] => [
-      child(backend),
-      loadBalancer(serviceUrl(namespace, service, port), {
-        path: healthPath,
+    // One failed check ends a child's turn. When it was the last one, to ask it is better than to refuse everybody.
+    [`${name}-anyway`, loadBalancer(url(heaviest))],
+    ...backends.map(([backend, of]): [string, object] => [
+      `${name}-to-${backend}`,
+      loadBalancer(url(of), {
+        path: of.healthPath,
         interval: "1s",
         unhealthyInterval: "2s",
-        timeout: "3s",
+        // A server with all it may compute in use answers late, and is not down.
+        timeout: "5s",
       }),
     ]),
   ];

@@ -167,12 +167,8 @@ describe("the gateway", () => {
       ["mlflow", "TraefikService", "mlflow@file"],
     ]);
     const { services } = parse(graph.get("gateway-routing").inputs.data["routing.yaml"]).http;
-    expect(Object.keys(services)).toEqual([
-      "mlflow",
-      "production",
-      "production-production",
-      "production-canary",
-    ]);
+    expect(services).toHaveProperty("mlflow.loadBalancer");
+    expect(services).toHaveProperty("production.failover");
   });
 
   test("opens ports of the edge node for public services only, of its Service for all open ones", () => {
@@ -191,6 +187,16 @@ describe("the gateway", () => {
       ["staging", 8081],
       ["mlflow", 8000],
     ]);
+  });
+
+  test("shows Traefik the routing file once, and follows it: in a folder of the volume", () => {
+    const [volume] = pod().volumes;
+    const file = "routing.yaml";
+    expect(volume.configMap.items).toEqual([{ key: file, path: `current/${file}` }]);
+    expect(Object.keys(graph.get("gateway-routing").inputs.data)).toEqual([file]);
+    expect(pod().containers[0].args).toContain(
+      `--providers.file.directory=${pod().containers[0].volumeMounts[0].mountPath}`,
+    );
   });
 
   test("breaks the level restricted by its host ports alone", () => {

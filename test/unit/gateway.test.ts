@@ -31,30 +31,44 @@ const routing = (weights: Record<string, number>) =>
 
 describe("the routing file", () => {
   test("spreads production's requests over stages that are healthy, and keeps a client where it is", () => {
-    expect(routing({ production: 90, canary: 10 }).http.services.production.weighted).toEqual({
+    expect(routing({ production: 90, canary: 10 }).http.services["production-healthy"].weighted).toEqual({
       healthCheck: {},
       sticky: { cookie: { name: "gourmetgram-production", path: "/", httpOnly: true, sameSite: "lax" } },
       services: [
-        { name: "production-production", weight: 90 },
-        { name: "production-canary", weight: 10 },
+        { name: "production-to-production", weight: 90 },
+        { name: "production-to-canary", weight: 10 },
       ],
     });
     expect(routedServiceName("production")).toBe("production@file");
   });
 
   test("asks each of them for its health, by its whole name", () => {
-    expect(routing({ production: 90, canary: 10 }).http.services["production-canary"]).toEqual({
+    expect(routing({ production: 90, canary: 10 }).http.services["production-to-canary"]).toEqual({
       loadBalancer: {
         servers: [{ url: "http://gourmetgram-app.gourmetgram-canary.svc.cluster.local:8000" }],
-        healthCheck: { path: "/readyz", interval: "1s", unhealthyInterval: "2s", timeout: "3s" },
+        healthCheck: { path: "/readyz", interval: "1s", unhealthyInterval: "2s", timeout: "5s" },
       },
     });
   });
 
   test("leaves out what has no weight: Traefik would search forever when only that is healthy", () => {
-    const { production, ...others } = routing({ production: 100, canary: 0 }).http.services;
-    expect(production.weighted.services).toEqual([{ name: "production-production", weight: 100 }]);
-    expect(others).not.toHaveProperty("production-canary");
+    const made = routing({ production: 100, canary: 0 }).http.services;
+    expect(made["production-healthy"].weighted.services).toEqual([
+      { name: "production-to-production", weight: 100 },
+    ]);
+    expect(made).not.toHaveProperty("production-to-canary");
+  });
+
+  test("asks the heaviest one anyway when none is healthy", () => {
+    const made = routing({ canary: 10, production: 90 }).http.services;
+    expect(made.production).toEqual({
+      failover: { service: "production-healthy", fallback: "production-anyway" },
+    });
+    expect(made["production-anyway"]).toEqual({
+      loadBalancer: {
+        servers: [{ url: "http://gourmetgram-app.gourmetgram-production.svc.cluster.local:8000" }],
+      },
+    });
   });
 
   test("leads to services in other namespaces, but for those that are off", () => {
@@ -71,7 +85,11 @@ describe("the routing file", () => {
       (line) => /middlewares=(\w+)@file/.exec(line)?.[1] ?? [],
     );
     expect(used).toEqual(Object.keys(middlewares));
-    for (const { name } of made.production.weighted.services) expect(made).toHaveProperty(name);
+    const referred = [
+      ...Object.values(made.production.failover),
+      ...made["production-healthy"].weighted.services.map(({ name }: { name: string }) => name),
+    ];
+    expect(Object.keys(made)).toEqual(expect.arrayContaining(referred));
   });
 });
 
