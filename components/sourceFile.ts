@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 /**
@@ -18,4 +18,11 @@ export function projectRoot(): string {
 /** Text of a file that is part of the project, named from its root, for example `k8s/cluster/scripts/node.sh`. */
 export function readSource(path: string): string {
   return readFileSync(join(projectRoot(), path), "utf8");
+}
+
+/** Names of the files of a folder of the project with this ending, sorted; folders below it are not looked into. */
+export function readSourceNames(folder: string, ending: string): string[] {
+  return readdirSync(join(projectRoot(), folder))
+    .filter((name) => name.endsWith(ending))
+    .sort();
 }

@@ -90,7 +90,7 @@ function property(value: unknown, key: string): unknown {
 }
 
 /** How far the graph of an environment can go. */
-const LAYERS = ["machines", "cluster", "platform"] as const;
+const LAYERS = ["machines", "cluster", "platform", "delivery"] as const;
 export type Layer = (typeof LAYERS)[number];
 
 /**
@@ -99,7 +99,7 @@ export type Layer = (typeof LAYERS)[number];
  * @throws Error naming the layers, when it is none of them
  */
 export function readLastLayer(environment: NodeJS.ProcessEnv = process.env): Layer {
-  const value = environment["GOURMETGRAM_UP_TO"] || "platform";
+  const value = environment["GOURMETGRAM_UP_TO"] || "delivery";
   const layer = LAYERS.find((candidate) => candidate === value);
   if (layer === undefined) {
     throw new Error(`GOURMETGRAM_UP_TO = ${value} is no layer. Allowed: ${LAYERS.join(", ")}`);

@@ -1,10 +1,13 @@
 import { basename, dirname, join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { LocalMachines } from "../infra/local/machines";
+import { WORKFLOWS_NAMESPACE } from "../k8s/argo/argoWorkflows";
 import { Cluster } from "../k8s/cluster/cluster";
+import { GATEWAY_NAMESPACE } from "../k8s/gateway/gateway";
 import { type Login, Platform } from "../k8s/platform/platform";
-import { StageNamespace } from "../k8s/stages/stageNamespace";
+import { Access, type AccessOutput } from "./access";
 import type { BundleLocation, Layer } from "./config";
+import { Delivery, registryOf } from "./delivery";
 import { bundleRegistry, imageRef, pins } from "./pins";
 import { type EnvironmentSpec, SERVICE_PORTS } from "./spec";
 
@@ -12,8 +15,10 @@ import { type EnvironmentSpec, SERVICE_PORTS } from "./spec";
 export interface EnvironmentOutputs {
   /** Admin kubeconfig, YAML; released when the cluster is usable. A secret. */
   readonly kubeconfig?: pulumi.Output<string>;
-  /** Where each service answers. */
+  /** Where each service answers; those for tunnels while the tunnel is open. */
   readonly urls?: pulumi.Output<Record<string, string>>;
+  /** What `npm run access` makes tunnels and URLs of. */
+  readonly access?: pulumi.Output<AccessOutput>;
   /** User name and password of each service. A secret. */
   readonly credentials?: pulumi.Output<Record<string, Login>>;
   /** Address of each node. */
@@ -25,12 +30,12 @@ export interface EnvironmentOutputs {
 export interface EnvironmentArgs {
   readonly spec: EnvironmentSpec;
   readonly bundle: BundleLocation;
-  /** The last layer that is made. @default "platform": all of them */
+  /** The last layer that is made. @default "delivery": all of them */
   readonly upTo?: Layer;
 }
 
 /**
- * One environment: machines -> Kubernetes -> platform and stages, composed here and nowhere else. The layers do not
+ * One environment: machines -> Kubernetes -> platform -> delivery and its stages, composed here and nowhere else. The layers do not
  * know each other; what one hands to the next is a type of `components/contracts.ts`.
  */
 export class Environment extends pulumi.ComponentResource {
@@ -53,13 +58,30 @@ export class Environment extends pulumi.ComponentResource {
       },
       parent,
     );
-    const layer = layers.indexOf(args.upTo ?? "platform");
+    const layer = layers.indexOf(args.upTo ?? "delivery");
     const cluster = layer < 1 ? undefined : createCluster(args, machines, parent);
-    const platform = layer < 2 || !cluster ? undefined : createPlatform(args, cluster, parent);
+    // All that is in the cluster ends with the machine it lives on: a destroy does not ask the API server.
+    const inCluster = cluster && {
+      ...parent,
+      provider: cluster.access.provider,
+      deletedWith: cluster.home.resource,
+      dependsOn: [cluster],
+    };
+    const platform = layer < 2 || !cluster ? undefined : createPlatform(args, cluster, inCluster);
+    const manifestsFolder = join(bundle.bundleDir, "manifests");
+    const delivery =
+      layer < 3 || !cluster || !platform || Object.keys(spec.stages).length === 0
+        ? undefined
+        : new Delivery("delivery", { spec, manifestsFolder, cluster, platform }, inCluster);
+    const access =
+      layer < 3 || !cluster
+        ? undefined
+        : new Access("access", { spec, manifestsFolder, cluster, stages: delivery?.stages ?? {} }, inCluster);
 
     this.outputs = {
       ...(cluster && { kubeconfig: cluster.access.kubeconfig }),
-      ...(platform && { credentials: pulumi.secret(platform.credentials) }),
+      ...(access && { urls: access.urls, access: access.output }),
+      ...(platform && { credentials: credentialsOf(platform, delivery) }),
       nodes: Object.fromEntries(Object.entries(spec.nodes).map(([node, { address }]) => [node, address])),
       ssh: { config: machines.sshConfig, privateKey: machines.privateKey },
     };
@@ -67,7 +89,18 @@ export class Environment extends pulumi.ComponentResource {
   }
 }
 
-const layers: readonly Layer[] = ["machines", "cluster", "platform"];
+const layers: readonly Layer[] = ["machines", "cluster", "platform", "delivery"];
+
+function credentialsOf(
+  platform: Platform,
+  delivery: Delivery | undefined,
+): pulumi.Output<Record<string, Login>> {
+  return pulumi.secret(
+    pulumi
+      .all([platform.credentials, delivery?.credentials])
+      .apply(([ofPlatform, ofDelivery]) => ({ ...ofPlatform, ...ofDelivery })),
+  );
+}
 
 function createCluster(
   { spec, bundle }: EnvironmentArgs,
@@ -94,6 +127,7 @@ function createCluster(
       },
       manifestsFolder: join(bundle.bundleDir, "manifests"),
       bundleKey: basename(bundle.bundleDir),
+      registry: registryOf(spec),
     },
     opts,
   );
@@ -102,16 +136,9 @@ function createCluster(
 function createPlatform(
   { spec }: EnvironmentArgs,
   cluster: Cluster,
-  opts: pulumi.ComponentResourceOptions,
+  opts: pulumi.ComponentResourceOptions | undefined,
 ): Platform {
-  // All that is in the cluster ends with the machine it lives on: a destroy does not ask the API server.
-  const inCluster = {
-    ...opts,
-    provider: cluster.access.provider,
-    deletedWith: cluster.home.resource,
-    dependsOn: [cluster],
-  };
-  const platform = new Platform(
+  return new Platform(
     "platform",
     {
       images: {
@@ -123,9 +150,14 @@ function createPlatform(
       storageClassName: cluster.storageClassName,
       allowedHosts: [`${cluster.home.spec.address}:${SERVICE_PORTS.mlflow}`],
       ...spec.platform,
+      // Those of delivery, whose volumes and users are the platform's.
+      databases: { argo: { owner: "argo", namespaces: [WORKFLOWS_NAMESPACE] } },
+      buckets: { "argo-artifacts": { user: "argo", namespaces: [WORKFLOWS_NAMESPACE] } },
+      clients: {
+        mlflow: { namespaces: [WORKFLOWS_NAMESPACE, GATEWAY_NAMESPACE] },
+        minioConsole: { namespaces: [GATEWAY_NAMESPACE] },
+      },
     },
-    inCluster,
+    opts,
   );
-  for (const stage of Object.keys(spec.stages)) new StageNamespace(`stage-${stage}`, { stage }, inCluster);
-  return platform;
 }

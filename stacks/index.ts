@@ -9,4 +9,4 @@ const environment = new Environment(spec.name, {
   upTo: readLastLayer(),
 });
 
-export const { kubeconfig, urls, credentials, nodes, ssh } = environment.outputs;
+export const { kubeconfig, urls, access, credentials, nodes, ssh } = environment.outputs;

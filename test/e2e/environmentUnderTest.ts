@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { projectRoot } from "../../components/sourceFile";
+import type { Service } from "../../stacks/spec";
 import { cacheRoot } from "../../tools/cache/paths";
 
 const root = projectRoot();
@@ -95,6 +96,39 @@ export class EnvironmentUnderTest {
     return JSON.parse(await this.kubectl(...args, "-o", "json")) as T;
   }
 
+  /** Calls `use` with a local port that leads to a Service's port while it runs. */
+  async forwarded<T>(
+    namespace: string,
+    target: string,
+    targetPort: number,
+    use: (port: number) => Promise<T>,
+  ): Promise<T> {
+    const forward = this.startForward(namespace, target, targetPort);
+    try {
+      return await use(await forward.port);
+    } finally {
+      forward.child.kill("SIGTERM");
+      await forward.done;
+    }
+  }
+
+  private startForward(namespace: string, target: string, targetPort: number) {
+    const { child, done } = start("node", [
+      ...["tools/run.mjs", "kubectl", this.stack, "--"],
+      ...["-n", namespace, "port-forward", target, `:${targetPort}`],
+    ]);
+    const port = new Promise<number>((resolve, reject) => {
+      let said = "";
+      child.stdout?.on("data", (text: string) => {
+        said += text;
+        const found = /Forwarding from 127\.0\.0\.1:(\d+)/.exec(said)?.[1];
+        if (found !== undefined) resolve(Number(found));
+      });
+      done.then((result) => reject(new Error(`port-forward ended: ${result.stderr}`)), reject);
+    });
+    return { child, done, port };
+  }
+
   async outputs(): Promise<EnvironmentOutputs> {
     return JSON.parse(
       (await this.command("outputs", "--json", "--show-secrets")).stdout,
@@ -114,8 +148,8 @@ export interface Login {
 
 export interface EnvironmentOutputs {
   readonly kubeconfig: string;
-  readonly urls: { readonly mlflow: string; readonly s3: string; readonly minioConsole: string };
-  readonly credentials: { readonly mlflow: Login; readonly minio: Login; readonly postgres: Login };
+  readonly urls: Readonly<Record<Service, string>>;
+  readonly credentials: Readonly<Record<"mlflow" | "minio" | "postgres" | "git" | "argo-workflows", Login>>;
   readonly nodes: Readonly<Record<string, string>>;
 }
 
@@ -137,18 +171,40 @@ export async function clientPython(): Promise<string> {
   return python;
 }
 
-/** The user's training script against the environment's MLflow, logged in. */
-export async function trackedRun<T>(outputs: EnvironmentOutputs, ...args: string[]): Promise<T> {
-  const login = outputs.credentials.mlflow;
+/** The user's training script, logged in to the MLflow behind a port of this host. */
+export async function trackedRun<T>(login: Login, port: number, ...args: string[]): Promise<T> {
   const result = await run(await clientPython(), [join(root, "test/e2e/fixtures/tracked_run.py"), ...args], {
     env: {
-      MLFLOW_TRACKING_URI: outputs.urls.mlflow,
+      MLFLOW_TRACKING_URI: `http://127.0.0.1:${port}`,
       MLFLOW_TRACKING_USERNAME: login.username,
       MLFLOW_TRACKING_PASSWORD: login.password,
       MLFLOW_DISABLE_TELEMETRY: "true",
     },
   });
   return JSON.parse(result.stdout.trim().split("\n").at(-1) ?? "") as T;
+}
+
+/** SIGKILL to the process and all its descendants, as the end of a terminal or a full memory does it. */
+export function killTree(pid: number): void {
+  const parents = new Map<number, number>();
+  for (const entry of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
+      parents.set(Number(entry), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
+    } catch {
+      // The process ended while we looked.
+    }
+  }
+  const tree = [pid];
+  for (const member of tree)
+    tree.push(...[...parents].filter(([, parent]) => parent === member).map(([child]) => child));
+  for (const member of tree) {
+    try {
+      process.kill(member, "SIGKILL");
+    } catch {
+      // Gone already.
+    }
+  }
 }
 
 /** Asks until the answer is yes; the last answer is in the error when time is up. */

@@ -3,7 +3,7 @@
  * Does not prove: the loss of the host itself at such a moment.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { EnvironmentUnderTest } from "./environmentUnderTest";
+import { EnvironmentUnderTest, killTree } from "./environmentUnderTest";
 
 const environment = new EnvironmentUnderTest("e2e-killed");
 const settings = {
@@ -21,45 +21,25 @@ const moments = [
 ];
 
 beforeAll(async () => {
+  // A kill while delivery starts is part of delivery's own test.
+  process.env["GOURMETGRAM_UP_TO"] = "platform";
   environment.configure(settings);
   await environment.tryCommand("destroy", "--yes");
 });
 
 afterAll(async () => {
-  if (process.env["KEEP"] === "1") return;
-  await environment.tryCommand("destroy", "--yes");
-  environment.forget();
+  if (process.env["KEEP"] !== "1") {
+    await environment.tryCommand("destroy", "--yes");
+    environment.forget();
+  }
+  delete process.env["GOURMETGRAM_UP_TO"];
 });
-
-/** SIGKILL to the process and all its descendants, as the end of a terminal or a full memory does it. */
-async function killTree(pid: number): Promise<void> {
-  const { readdirSync, readFileSync } = await import("node:fs");
-  const parents = new Map<number, number>();
-  for (const entry of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    try {
-      const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
-      parents.set(Number(entry), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
-    } catch {
-      // The process ended while we looked.
-    }
-  }
-  const tree = [pid];
-  for (const member of tree)
-    tree.push(...[...parents].filter(([, parent]) => parent === member).map(([child]) => child));
-  for (const member of tree) {
-    try {
-      process.kill(member, "SIGKILL");
-    } catch {
-      // Gone already.
-    }
-  }
-}
 
 test("a killed up is finished by the next", async () => {
   for (const { from, spread } of moments) {
     const seconds = from + Math.random() * spread;
     const { child, done } = environment.startCommand("up");
-    const timer = setTimeout(() => void killTree(child.pid as number), seconds * 1000);
+    const timer = setTimeout(() => killTree(child.pid as number), seconds * 1000);
     const result = await done;
     clearTimeout(timer);
     console.log(`killed after ${seconds.toFixed(1)} s: exit ${result.code}`);
