@@ -1,5 +1,5 @@
-import { copyFile, mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, cp, mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { GoRow } from "../../stacks/pins";
 import { readCommand, runCommand } from "./runCommand";
 import { withScratch } from "./scratch";
@@ -47,6 +47,9 @@ export function goEnvironment(
   };
 }
 
+/** Folder of the altered copy of a module, beside the go.mod. */
+const moduleCopy = "upstream";
+
 /**
  * The go.mod from which a group is built. A module's own replacements count only while it is the main module, so they
  * are repeated here; those that point into its source tree become the released versions of the same modules.
@@ -55,6 +58,7 @@ export function renderGoMod(row: GoRow, name: string, upstream: GoModJson): stri
   const lines = [`module gourmetgram.dev/bundle/${name}`, "", `go ${upstream.Go ?? "1.24"}`, ""];
   for (const setting of upstream.Godebug ?? []) lines.push(`godebug ${setting.Key}=${setting.Value}`);
   lines.push(`require ${row.module} ${row.moduleVersion}`, "");
+  if (row.additions !== undefined) lines.push(`replace ${row.module} => ./${moduleCopy}`);
   for (const { Old, New } of upstream.Replace ?? []) {
     const old = Old.Version === undefined ? Old.Path : `${Old.Path} ${Old.Version}`;
     if (New.Version !== undefined) lines.push(`replace ${old} => ${New.Path} ${New.Version}`);
@@ -83,6 +87,24 @@ export async function downloadGoModule(
   return { dir: found.Dir, goMod: found.GoMod };
 }
 
+/**
+ * Copies a module and adds what its archive lacks: Go's archives hold neither links nor what a web build makes, and the
+ * module cache may not be altered.
+ */
+export async function copyWithAdditions(
+  row: GoRow,
+  module: string,
+  target: string,
+  sources: string,
+): Promise<void> {
+  await cp(module, target, { recursive: true });
+  for (const [path, addition] of Object.entries(row.additions ?? {})) {
+    await mkdir(dirname(join(target, path)), { recursive: true });
+    const from = "file" in addition ? join(sources, addition.file) : join(module, addition.copy);
+    await copyFile(from, join(target, path));
+  }
+}
+
 /** Builds the named programs of a group into `out`. Uses every core; run one at a time. */
 export async function buildGo(
   name: string,
@@ -99,6 +121,8 @@ export async function buildGo(
       await readCommand("go", ["mod", "edit", "-json", module.goMod], { cwd, env, purpose }),
     ) as GoModJson;
     await writeFile(join(cwd, "go.mod"), renderGoMod(row, name, upstream));
+    if (row.additions !== undefined)
+      await copyWithAdditions(row, module.dir, join(cwd, moduleCopy), place.sources);
     const targets: string[] = [];
     for (const program of programs) {
       const recipe = row.programs[program];

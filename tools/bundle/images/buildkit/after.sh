@@ -1,0 +1,13 @@
+#!/bin/sh
+# Runs after BuildKit's companions are installed: an unprivileged user with a range of user ids for its builds.
+set -eu
+groupadd --gid 1000 user
+useradd --uid 1000 --gid 1000 --home-dir /home/user --create-home --shell /bin/sh user
+for file in /etc/subuid /etc/subgid; do
+  echo 'user:100000:65536' > "$file"
+done
+mkdir -p /home/user/.local/share/buildkit /home/user/.local/tmp /home/user/.config/buildkit /run/user/1000
+chown -R 1000:1000 /home/user
+# Only these two may become root, to write the id maps of a user's own namespace.
+test -u /usr/bin/newuidmap
+test -u /usr/bin/newgidmap
