@@ -31,6 +31,12 @@ export interface GoProgram {
   readonly download?: { readonly url: string; readonly sha256Url: string; readonly member?: string };
 }
 
+/** A file of ours below `tools/bundle/`, a copy of another file of the module, or a text of its own file for another. */
+export type FileAlteration =
+  | { readonly file: string }
+  | { readonly copy: string }
+  | { readonly replace: string; readonly by: string };
+
 /** Programs built from one Go module graph, in one `go build`, so that shared packages compile once. */
 export interface GoRow {
   readonly kind: "binary";
@@ -49,10 +55,10 @@ export interface GoRow {
   /** Version for the module's own `./staging/...` replacements, which a dependent module cannot use. */
   readonly stagingVersion?: string;
   /**
-   * Files that the module's archive lacks, by their path in the module: a file below `tools/bundle/`, or a copy of another
-   * file of the module. The programs are then built from a copy of the module. @default none
+   * Changes to the module's files, by their path in it, for what its archive lacks or what nobody here needs. The programs
+   * are then built from a copy of the module. @default none
    */
-  readonly additions?: Readonly<Record<string, { readonly file: string } | { readonly copy: string }>>;
+  readonly alterations?: Readonly<Record<string, FileAlteration>>;
 }
 
 /** A program of a few lines in C, built statically. */
@@ -255,7 +261,7 @@ const argoWorkflows = {
   moduleVersion: argoWorkflowsVersion,
   ldflags: argoLdflags("github.com/argoproj/argo-workflows/v3", argoWorkflowsVersion),
   // The archive has neither the web interface nor this file, which is a link in the repository.
-  additions: {
+  alterations: {
     "ui/dist/app/index.html": { file: "images/argo-workflows/index.html" },
     "workflow/executor/osspecific/signal_linux.go": {
       copy: "workflow/executor/osspecific/signal_darwin.go",
@@ -537,6 +543,7 @@ export const pins = {
     programs: {
       registry: {
         package: "github.com/distribution/distribution/v3/cmd/registry",
+        source: "images/registry/main.go.txt",
         download: {
           url: release(
             "distribution/distribution",
@@ -595,8 +602,15 @@ export const pins = {
       `-X github.com/traefik/traefik/v3/pkg/version.Version=${traefikVersion.slice(1)}`,
       "-X github.com/traefik/traefik/v3/pkg/version.Codename=chabichou",
     ],
-    // The archive has no dashboard.
-    additions: { "webui/static/index.html": { file: "images/traefik/index.html" } },
+    alterations: {
+      // The archive has no dashboard.
+      "webui/static/index.html": { file: "images/traefik/index.html" },
+      "pkg/provider/acme/dns/dns.go": { file: "images/traefik/dns.go.txt" },
+      "pkg/provider/acme/provider.go": {
+        replace: '"github.com/go-acme/lego/v4/providers/dns"',
+        by: '"github.com/traefik/traefik/v3/pkg/provider/acme/dns"',
+      },
+    },
   },
   "argo-workflows": {
     ...argoWorkflows,

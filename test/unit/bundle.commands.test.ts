@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { GoRow } from "../../stacks/pins";
 import { estimateSeconds } from "../../tools/bundle/estimates";
-import { copyWithAdditions, goEnvironment, renderGoMod } from "../../tools/bundle/goBuild";
+import { copyWithAlterations, goEnvironment, renderGoMod } from "../../tools/bundle/goBuild";
 import { Lane } from "../../tools/bundle/lane";
 import { parseArguments } from "../../tools/bundle/main";
 import { observedPace, planBundle, remainingSeconds } from "../../tools/bundle/plan";
@@ -74,12 +74,13 @@ describe("a Go group", () => {
     ]);
   });
 
-  it("is built from a copy of the module where its archive lacks files", async () => {
+  it("is built from a copy of the module where files of it are to be others", async () => {
     const lacking: GoRow = {
       ...row,
-      additions: {
+      alterations: {
         "ui/dist/index.html": { file: "images/index.html" },
         "os/signal_linux.go": { copy: "os/signal_darwin.go" },
+        "main.go": { replace: '"clouds"', by: '"none"' },
       },
     };
     expect(renderGoMod(lacking, "m", {})).toContain("replace example.org/m => ./upstream\n");
@@ -87,10 +88,20 @@ describe("a Go group", () => {
       await mkdir(join(root, folder), { recursive: true });
     await writeFile(join(root, "module/os/signal_darwin.go"), "package os");
     await writeFile(join(root, "sources/images/index.html"), "<p>");
-    await copyWithAdditions(lacking, join(root, "module"), join(root, "copy"), join(root, "sources"));
+    await writeFile(join(root, "module/main.go"), 'import "clouds"');
+    await copyWithAlterations(lacking, join(root, "module"), join(root, "copy"), join(root, "sources"));
     expect(await readFile(join(root, "copy/os/signal_linux.go"), "utf8")).toBe("package os");
     expect(await readFile(join(root, "copy/ui/dist/index.html"), "utf8")).toBe("<p>");
+    expect(await readFile(join(root, "copy/main.go"), "utf8")).toBe('import "none"');
     expect(await readdir(join(root, "module/os"))).toEqual(["signal_darwin.go"]);
+    await writeFile(join(root, "module/main.go"), "");
+    const again = copyWithAlterations(
+      lacking,
+      join(root, "module"),
+      join(root, "copy2"),
+      join(root, "sources"),
+    );
+    await expect(again).rejects.toThrow('main.go does not hold "clouds" just once');
   });
 
   it("keeps the user's module proxy and none of the user's flags", () => {

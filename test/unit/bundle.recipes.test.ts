@@ -125,7 +125,7 @@ describe("keys", () => {
 
   it("change with a file that is added to a module, and with the list of wheels", () => {
     const changed = {
-      additions: { "webui/static/index.html": { file: "images/argo-workflows/index.html" } },
+      alterations: { "webui/static/index.html": { file: "images/argo-workflows/index.html" } },
     };
     expect(withRow("traefik", changed, () => artifactKey("traefik"))).not.toBe(artifactKey("traefik"));
     const wheels = { wheels: "images/python/after.sh" };

@@ -1,4 +1,4 @@
-import { copyFile, cp, mkdir, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { GoRow } from "../../stacks/pins";
 import { readCommand, runCommand } from "./runCommand";
@@ -58,7 +58,7 @@ export function renderGoMod(row: GoRow, name: string, upstream: GoModJson): stri
   const lines = [`module gourmetgram.dev/bundle/${name}`, "", `go ${upstream.Go ?? "1.24"}`, ""];
   for (const setting of upstream.Godebug ?? []) lines.push(`godebug ${setting.Key}=${setting.Value}`);
   lines.push(`require ${row.module} ${row.moduleVersion}`, "");
-  if (row.additions !== undefined) lines.push(`replace ${row.module} => ./${moduleCopy}`);
+  if (row.alterations !== undefined) lines.push(`replace ${row.module} => ./${moduleCopy}`);
   for (const { Old, New } of upstream.Replace ?? []) {
     const old = Old.Version === undefined ? Old.Path : `${Old.Path} ${Old.Version}`;
     if (New.Version !== undefined) lines.push(`replace ${old} => ${New.Path} ${New.Version}`);
@@ -87,21 +87,25 @@ export async function downloadGoModule(
   return { dir: found.Dir, goMod: found.GoMod };
 }
 
-/**
- * Copies a module and adds what its archive lacks: Go's archives hold neither links nor what a web build makes, and the
- * module cache may not be altered.
- */
-export async function copyWithAdditions(
+/** Copies a module and alters the copy: the module cache itself may not be touched, not even by build overlays. */
+export async function copyWithAlterations(
   row: GoRow,
   module: string,
   target: string,
   sources: string,
 ): Promise<void> {
   await cp(module, target, { recursive: true });
-  for (const [path, addition] of Object.entries(row.additions ?? {})) {
-    await mkdir(dirname(join(target, path)), { recursive: true });
-    const from = "file" in addition ? join(sources, addition.file) : join(module, addition.copy);
-    await copyFile(from, join(target, path));
+  for (const [path, change] of Object.entries(row.alterations ?? {})) {
+    const changed = join(target, path);
+    await mkdir(dirname(changed), { recursive: true });
+    if ("file" in change) await copyFile(join(sources, change.file), changed);
+    else if ("copy" in change) await copyFile(join(module, change.copy), changed);
+    else {
+      const text = await readFile(changed, "utf8");
+      if (text.split(change.replace).length !== 2)
+        throw new Error(`${row.module}: ${path} does not hold ${change.replace} just once`);
+      await writeFile(changed, text.replace(change.replace, change.by));
+    }
   }
 }
 
@@ -121,8 +125,8 @@ export async function buildGo(
       await readCommand("go", ["mod", "edit", "-json", module.goMod], { cwd, env, purpose }),
     ) as GoModJson;
     await writeFile(join(cwd, "go.mod"), renderGoMod(row, name, upstream));
-    if (row.additions !== undefined)
-      await copyWithAdditions(row, module.dir, join(cwd, moduleCopy), place.sources);
+    if (row.alterations !== undefined)
+      await copyWithAlterations(row, module.dir, join(cwd, moduleCopy), place.sources);
     const targets: string[] = [];
     for (const program of programs) {
       const recipe = row.programs[program];

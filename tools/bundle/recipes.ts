@@ -66,10 +66,10 @@ export function artifactKey(name: string): string {
       program,
       one.source === undefined ? one.package : digest(one.source),
     ]);
-    if (row.additions !== undefined)
-      recipe["additions"] = Object.entries(row.additions).map(([path, one]) => [
+    if (row.alterations !== undefined)
+      recipe["alterations"] = Object.entries(row.alterations).map(([path, one]) => [
         path,
-        "file" in one ? digest(one.file) : one.copy,
+        "file" in one ? digest(one.file) : one,
       ]);
   }
   if (row.kind === "binary" && row.how === "c") recipe["source"] = digest(row.source);
