@@ -96,6 +96,8 @@ export interface RootfsRow {
    * the Python of the layers below, which must hold `/opt/python`. @default none
    */
   readonly wheels?: string;
+  /** Files of this layer have capabilities, which the archive must then hold. @default false */
+  readonly capabilities?: boolean;
   /** Shell files below `tools/bundle/`, run as root inside before and after the packages are installed. */
   readonly before?: string;
   readonly after?: string;
@@ -729,7 +731,8 @@ export const pins = {
     how: "debian",
     version: "12",
     base: "debian-git",
-    packages: ["runc", "uidmap", "fuse-overlayfs"],
+    packages: ["runc", "uidmap", "fuse-overlayfs", "libcap2-bin"],
+    capabilities: true,
     after: "images/buildkit/after.sh",
   },
   "debian-nginx": {

@@ -170,6 +170,9 @@ async function wheelCommands(place: DebianWorkplace, path: string): Promise<stri
   ];
 }
 
+/** Makes tar keep files' capabilities, which are extended attributes. */
+const withCapabilities = ["--xattrs", "--xattrs-include=security.capability"];
+
 /** Unpacks layers on each other, the lowest first. */
 export async function unpackLayers(
   layers: readonly LayerBlob[],
@@ -178,10 +181,11 @@ export async function unpackLayers(
 ): Promise<void> {
   await mkdir(root, { recursive: true });
   for (const layer of layers) {
-    await runCommand("tar", ["-C", root, "--numeric-owner", "--zstd", "-xpf", layer.path], {
-      log: place.log,
-      purpose: "unpack a layer",
-    });
+    await runCommand(
+      "tar",
+      ["-C", root, "--numeric-owner", ...withCapabilities, "--zstd", "-xpf", layer.path],
+      { log: place.log, purpose: "unpack a layer" },
+    );
   }
 }
 
@@ -248,6 +252,10 @@ export async function buildDebianLayer(
         "--numeric-owner",
         "--no-recursion",
         "--mtime=@1735689600",
+        // The format that can hold them also writes times of access, which differ every time.
+        ...(row.capabilities
+          ? ["--format=posix", "--pax-option=delete=atime,delete=ctime", ...withCapabilities]
+          : []),
         "--null",
         "-T",
         list,

@@ -8,6 +8,8 @@ for file in /etc/subuid /etc/subgid; do
 done
 mkdir -p /home/user/.local/share/buildkit /home/user/.local/tmp /home/user/.config/buildkit /run/user/1000
 chown -R 1000:1000 /home/user
-# Only these two may become root, to write the id maps of a user's own namespace.
-test -u /usr/bin/newuidmap
-test -u /usr/bin/newgidmap
+# These two write the id maps of a user's own namespace. Debian has them setuid, which does not do in a pod: root without
+# CAP_SYS_ADMIN does not own the namespace. With just the one capability each they run as the user, who does.
+chmod 0755 /usr/bin/newuidmap /usr/bin/newgidmap
+setcap cap_setuid=ep /usr/bin/newuidmap
+setcap cap_setgid=ep /usr/bin/newgidmap
