@@ -607,6 +607,9 @@ export const pins = {
     alterations: {
       // The archive has no dashboard.
       "webui/static/index.html": { file: "images/traefik/index.html" },
+      "pkg/provider/ecs/ecs.go": { file: "images/traefik/ecs.go.txt" },
+      "pkg/provider/ecs/config.go": { file: "images/traefik/empty.go.txt" },
+      "pkg/provider/ecs/label.go": { file: "images/traefik/empty.go.txt" },
       "pkg/provider/acme/dns/dns.go": { file: "images/traefik/dns.go.txt" },
       "pkg/provider/acme/provider.go": {
         replace: '"github.com/go-acme/lego/v4/providers/dns"',
