@@ -26,10 +26,16 @@ export interface GoProgram {
   readonly source?: string;
   /**
    * Official download, tried first. `sha256Url` serves the checksum, alone or in `sha256sum` format; `member` is the
-   * program's path inside a tar.gz.
+   * program's path inside a tar.gz, and a plain `.gz` is unpacked.
    */
   readonly download?: { readonly url: string; readonly sha256Url: string; readonly member?: string };
 }
+
+/** A file of ours below `tools/bundle/`, a copy of another file of the module, or a text of its own file for another. */
+export type FileAlteration =
+  | { readonly file: string }
+  | { readonly copy: string }
+  | { readonly replace: string; readonly by: string };
 
 /** Programs built from one Go module graph, in one `go build`, so that shared packages compile once. */
 export interface GoRow {
@@ -48,6 +54,11 @@ export interface GoRow {
   readonly cgo?: boolean;
   /** Version for the module's own `./staging/...` replacements, which a dependent module cannot use. */
   readonly stagingVersion?: string;
+  /**
+   * Changes to the module's files, by their path in it, for what its archive lacks or what nobody here needs. The programs
+   * are then built from a copy of the module. @default none
+   */
+  readonly alterations?: Readonly<Record<string, FileAlteration>>;
 }
 
 /** A program of a few lines in C, built statically. */
@@ -78,8 +89,15 @@ export interface RootfsRow {
   /** Row this layer stands on. @default none: a minimal Debian */
   readonly base?: string;
   readonly packages: readonly string[];
-  /** Python packages installed into `/opt/python`, exact versions. @default none */
+  /** Python packages installed into `/opt/python`, exact versions; an empty list makes it empty. @default none */
   readonly pip?: readonly string[];
+  /**
+   * File below `tools/bundle/` that names wheels with their checksums, as `pip` reads it. They are put into `/wheels`, for
+   * the Python of the layers below, which must hold `/opt/python`. @default none
+   */
+  readonly wheels?: string;
+  /** Files of this layer have capabilities, which the archive must then hold. @default false */
+  readonly capabilities?: boolean;
   /** Shell files below `tools/bundle/`, run as root inside before and after the packages are installed. */
   readonly before?: string;
   readonly after?: string;
@@ -99,16 +117,20 @@ export type ImageLayer =
       readonly folders?: Readonly<Record<string, { readonly mode?: number; readonly uid?: number }>>;
       /** Path -> target. */
       readonly links?: Readonly<Record<string, string>>;
+      /** Path -> image row whose OCI layout is unpacked there, with the digests it has everywhere else. */
+      readonly layouts?: Readonly<Record<string, string>>;
     };
 
 /** A container image. */
 export interface ImageRow {
   readonly kind: "image";
   readonly version: string;
-  /** Image this one stands for, complete with tag; used as it is by `artifacts: upstream`. */
-  readonly upstream: string;
-  /** The upstream build of just this version exists and is tried first. @default true */
+  /** Image this one stands for, complete with tag; used as it is by `artifacts: upstream`. @default none: made here only */
+  readonly upstream?: string;
+  /** The upstream build of just this version exists and is tried first. @default true where there is an upstream */
   readonly downloadable?: boolean;
+  /** Imported on every node. Others come inside another image's `layouts`. @default true */
+  readonly preloaded?: boolean;
   readonly layers: readonly ImageLayer[];
   readonly title: string;
   readonly source: string;
@@ -127,11 +149,14 @@ export interface ImageRow {
 export interface ManifestRow {
   readonly kind: "manifest";
   readonly version: string;
+  /** Official address; one that ends in `/` is the folder below which `files` lie. */
   readonly download: string;
   readonly module: string;
   readonly moduleVersion: string;
   /** Files inside the module, concatenated in this order. */
   readonly files: readonly string[];
+  /** Take only the custom resource definitions, or only the rest. @default everything */
+  readonly select?: "definitions" | "objects";
 }
 
 /** The root file system of local machines. */
@@ -197,6 +222,89 @@ function kubernetesImage(name: string, rootfs: readonly string[] = []): ImageRow
     cmd: [name],
   };
 }
+
+const registryVersion = "3.0.0";
+const buildkitVersion = "v0.25.1";
+const craneVersion = "v0.20.6";
+const natsVersion = "2.11.8";
+const traefikVersion = "v3.5.0";
+const gatewayApiVersion = "v1.3.0";
+const argoWorkflowsVersion = "v3.7.3";
+const argoEventsVersion = "v1.9.7";
+const argoCdVersion = "v3.1.9";
+const helmVersion = "v3.19.0";
+const kustomizeVersion = "v5.7.1";
+
+/** Address of a file of a GitHub release. */
+function release(repository: string, tag: string, file: string): string {
+  return `https://github.com/${repository}/releases/download/${tag}/${file}`;
+}
+
+/** Address of the folder of a repository's files at a tag. */
+function tree(repository: string, tag: string): string {
+  return `https://raw.githubusercontent.com/${repository}/${tag}/`;
+}
+
+/** Linker flags of the Argo projects: their programs then know that they are a release. */
+function argoLdflags(versionPackage: string, version: string): readonly string[] {
+  return [
+    `-X ${versionPackage}.version=${version}`,
+    `-X ${versionPackage}.gitTag=${version}`,
+    `-X ${versionPackage}.gitCommit=module-${version}`,
+    `-X ${versionPackage}.gitTreeState=clean`,
+  ];
+}
+
+const argoWorkflows = {
+  kind: "binary",
+  how: "go",
+  version: argoWorkflowsVersion,
+  module: "github.com/argoproj/argo-workflows/v3",
+  moduleVersion: argoWorkflowsVersion,
+  ldflags: argoLdflags("github.com/argoproj/argo-workflows/v3", argoWorkflowsVersion),
+  // The archive has neither the web interface nor this file, which is a link in the repository.
+  alterations: {
+    "ui/dist/app/index.html": { file: "images/argo-workflows/index.html" },
+    "workflow/executor/osspecific/signal_linux.go": {
+      copy: "workflow/executor/osspecific/signal_darwin.go",
+    },
+  },
+} as const;
+
+/** An image of one program of Argo Workflows. */
+function argoWorkflowsImage(program: string, name: string, row: string, user?: string): ImageRow {
+  return {
+    kind: "image",
+    version: argoWorkflowsVersion,
+    upstream: `quay.io/argoproj/${name}:${argoWorkflowsVersion}`,
+    title: name,
+    source: "https://github.com/argoproj/argo-workflows",
+    licenses: "Apache-2.0",
+    layers: [
+      { rootfs: "debian" },
+      {
+        files: { [`/usr/bin/${program}`]: { row, program } },
+        folders: { "/home/argo": { uid: 8737 } },
+      },
+    ],
+    entrypoint: [program],
+    workdir: program === "argo" ? "/home/argo" : "/",
+    ...(user === undefined ? {} : { user }),
+  };
+}
+
+/** Names under which Argo CD's one program is another of its parts. */
+const argoCdPrograms = [
+  "argocd-server",
+  "argocd-repo-server",
+  "argocd-cmp-server",
+  "argocd-application-controller",
+  "argocd-dex",
+  "argocd-notifications",
+  "argocd-applicationset-controller",
+  "argocd-k8s-auth",
+  "argocd-commit-server",
+];
 
 const busyboxApplets =
   "ash awk base64 basename cat chgrp chmod chown clear cp cut date dd df dirname du echo env expr false find free grep gunzip gzip head hostname id ip kill ln ls md5sum mkdir mkfifo mknod mktemp more mount mv nc netstat nslookup od pidof ping ps pwd readlink realpath rm rmdir sed seq sh sha256sum sleep sort stat sync tail tar tee test timeout touch tr true umount uname uniq unzip vi wc wget which whoami xargs yes".split(
@@ -372,6 +480,320 @@ export const pins = {
       "-X github.com/minio/mc/cmd.CommitID=cf909e1063a9",
       "-X github.com/minio/mc/cmd.ShortCommitID=cf909e1063a9",
     ],
+  },
+  rootlesskit: {
+    kind: "binary",
+    how: "go",
+    version: "v2.3.5",
+    module: "github.com/rootless-containers/rootlesskit/v2",
+    moduleVersion: "v2.3.5",
+    programs: {
+      rootlesskit: {
+        package: "github.com/rootless-containers/rootlesskit/v2/cmd/rootlesskit",
+        download: {
+          url: release("rootless-containers/rootlesskit", "v2.3.5", "rootlesskit-x86_64.tar.gz"),
+          sha256Url: release("rootless-containers/rootlesskit", "v2.3.5", "SHA256SUMS"),
+          member: "rootlesskit",
+        },
+      },
+    },
+  },
+  crane: {
+    kind: "binary",
+    how: "go",
+    version: craneVersion,
+    module: "github.com/google/go-containerregistry",
+    moduleVersion: craneVersion,
+    programs: {
+      crane: {
+        package: "github.com/google/go-containerregistry/cmd/crane",
+        download: {
+          url: release(
+            "google/go-containerregistry",
+            craneVersion,
+            "go-containerregistry_Linux_x86_64.tar.gz",
+          ),
+          sha256Url: release("google/go-containerregistry", craneVersion, "checksums.txt"),
+          member: "crane",
+        },
+      },
+    },
+    ldflags: [`-X github.com/google/go-containerregistry/cmd/crane/cmd.Version=${craneVersion}`],
+  },
+  // The publisher's archive comes without a checksum.
+  buildkit: {
+    kind: "binary",
+    how: "go",
+    version: buildkitVersion,
+    module: "github.com/moby/buildkit",
+    moduleVersion: buildkitVersion,
+    programs: {
+      buildkitd: { package: "github.com/moby/buildkit/cmd/buildkitd" },
+      buildctl: { package: "github.com/moby/buildkit/cmd/buildctl" },
+    },
+    ldflags: [
+      `-X github.com/moby/buildkit/version.Version=${buildkitVersion}`,
+      `-X github.com/moby/buildkit/version.Revision=module-${buildkitVersion}`,
+    ],
+  },
+  registry: {
+    kind: "binary",
+    how: "go",
+    version: registryVersion,
+    module: "github.com/distribution/distribution/v3",
+    moduleVersion: `v${registryVersion}`,
+    programs: {
+      registry: {
+        package: "github.com/distribution/distribution/v3/cmd/registry",
+        source: "images/registry/main.go.txt",
+        download: {
+          url: release(
+            "distribution/distribution",
+            `v${registryVersion}`,
+            `registry_${registryVersion}_linux_amd64.tar.gz`,
+          ),
+          sha256Url: release(
+            "distribution/distribution",
+            `v${registryVersion}`,
+            `registry_${registryVersion}_linux_amd64.tar.gz.sha256`,
+          ),
+          member: "registry",
+        },
+      },
+    },
+    ldflags: [`-X github.com/distribution/distribution/v3/version.version=v${registryVersion}`],
+  },
+  "nats-server": {
+    kind: "binary",
+    how: "go",
+    version: natsVersion,
+    module: "github.com/nats-io/nats-server/v2",
+    moduleVersion: `v${natsVersion}`,
+    programs: {
+      "nats-server": {
+        package: "github.com/nats-io/nats-server/v2",
+        download: {
+          url: release(
+            "nats-io/nats-server",
+            `v${natsVersion}`,
+            `nats-server-v${natsVersion}-linux-amd64.tar.gz`,
+          ),
+          sha256Url: release("nats-io/nats-server", `v${natsVersion}`, "SHA256SUMS"),
+          member: `nats-server-v${natsVersion}-linux-amd64/nats-server`,
+        },
+      },
+    },
+  },
+  traefik: {
+    kind: "binary",
+    how: "go",
+    version: traefikVersion,
+    module: "github.com/traefik/traefik/v3",
+    moduleVersion: traefikVersion,
+    programs: {
+      traefik: {
+        package: "github.com/traefik/traefik/v3/cmd/traefik",
+        download: {
+          url: release("traefik/traefik", traefikVersion, `traefik_${traefikVersion}_linux_amd64.tar.gz`),
+          sha256Url: release("traefik/traefik", traefikVersion, `traefik_${traefikVersion}_checksums.txt`),
+          member: "traefik",
+        },
+      },
+    },
+    ldflags: [
+      `-X github.com/traefik/traefik/v3/pkg/version.Version=${traefikVersion.slice(1)}`,
+      "-X github.com/traefik/traefik/v3/pkg/version.Codename=chabichou",
+    ],
+    alterations: {
+      // The archive has no dashboard.
+      "webui/static/index.html": { file: "images/traefik/index.html" },
+      "pkg/provider/ecs/ecs.go": { file: "images/traefik/ecs.go.txt" },
+      "pkg/provider/ecs/config.go": { file: "images/traefik/empty.go.txt" },
+      "pkg/provider/ecs/label.go": { file: "images/traefik/empty.go.txt" },
+      "pkg/provider/acme/dns/dns.go": { file: "images/traefik/dns.go.txt" },
+      "pkg/provider/acme/provider.go": {
+        replace: '"github.com/go-acme/lego/v4/providers/dns"',
+        by: '"github.com/traefik/traefik/v3/pkg/provider/acme/dns"',
+      },
+    },
+  },
+  "argo-workflows": {
+    ...argoWorkflows,
+    programs: {
+      "workflow-controller": { package: "github.com/argoproj/argo-workflows/v3/cmd/workflow-controller" },
+      argoexec: { package: "github.com/argoproj/argo-workflows/v3/cmd/argoexec" },
+    },
+  },
+  argo: {
+    ...argoWorkflows,
+    programs: {
+      argo: {
+        package: "github.com/argoproj/argo-workflows/v3/cmd/argo",
+        download: {
+          url: release("argoproj/argo-workflows", argoWorkflowsVersion, "argo-linux-amd64.gz"),
+          sha256Url: release(
+            "argoproj/argo-workflows",
+            argoWorkflowsVersion,
+            "argo-workflows-cli-checksums.txt",
+          ),
+        },
+      },
+    },
+  },
+  "argo-events": {
+    kind: "binary",
+    how: "go",
+    version: argoEventsVersion,
+    module: "github.com/argoproj/argo-events",
+    moduleVersion: argoEventsVersion,
+    programs: {
+      "argo-events": {
+        package: "github.com/argoproj/argo-events/cmd",
+        download: {
+          url: release("argoproj/argo-events", argoEventsVersion, "argo-events-linux-amd64.gz"),
+          sha256Url: release("argoproj/argo-events", argoEventsVersion, "argo-events-checksums.txt"),
+        },
+      },
+    },
+    ldflags: argoLdflags("github.com/argoproj/argo-events", argoEventsVersion),
+  },
+  kustomize: {
+    kind: "binary",
+    how: "go",
+    version: kustomizeVersion,
+    module: "sigs.k8s.io/kustomize/kustomize/v5",
+    moduleVersion: kustomizeVersion,
+    programs: {
+      kustomize: {
+        package: "sigs.k8s.io/kustomize/kustomize/v5",
+        download: {
+          url: release(
+            "kubernetes-sigs/kustomize",
+            `kustomize%2F${kustomizeVersion}`,
+            `kustomize_${kustomizeVersion}_linux_amd64.tar.gz`,
+          ),
+          sha256Url: release("kubernetes-sigs/kustomize", `kustomize%2F${kustomizeVersion}`, "checksums.txt"),
+          member: "kustomize",
+        },
+      },
+    },
+    ldflags: [`-X sigs.k8s.io/kustomize/api/provenance.version=${kustomizeVersion}`],
+  },
+  helm: {
+    kind: "binary",
+    how: "go",
+    version: helmVersion,
+    module: "helm.sh/helm/v3",
+    moduleVersion: helmVersion,
+    programs: {
+      helm: {
+        package: "helm.sh/helm/v3/cmd/helm",
+        download: {
+          url: `https://get.helm.sh/helm-${helmVersion}-linux-amd64.tar.gz`,
+          sha256Url: `https://get.helm.sh/helm-${helmVersion}-linux-amd64.tar.gz.sha256sum`,
+          member: "linux-amd64/helm",
+        },
+      },
+    },
+    ldflags: [
+      `-X helm.sh/helm/v3/internal/version.version=${helmVersion}`,
+      "-X helm.sh/helm/v3/internal/version.gitTreeState=clean",
+      "-X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1",
+      "-X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=34",
+      "-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1",
+      "-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=34",
+    ],
+  },
+  argocd: {
+    kind: "binary",
+    how: "go",
+    version: argoCdVersion,
+    module: "github.com/argoproj/argo-cd/v3",
+    moduleVersion: argoCdVersion,
+    programs: {
+      argocd: {
+        package: "github.com/argoproj/argo-cd/v3/cmd",
+        download: {
+          url: release("argoproj/argo-cd", argoCdVersion, "argocd-linux-amd64"),
+          sha256Url: release("argoproj/argo-cd", argoCdVersion, "cli_checksums.txt"),
+        },
+      },
+    },
+    ldflags: argoLdflags("github.com/argoproj/argo-cd/v3/common", argoCdVersion),
+  },
+  "debian-git": {
+    kind: "rootfs",
+    how: "debian",
+    version: "2.39",
+    base: "debian",
+    packages: ["git"],
+    after: "images/git/after.sh",
+  },
+  "debian-buildkit": {
+    kind: "rootfs",
+    how: "debian",
+    version: "12",
+    base: "debian-git",
+    packages: ["runc", "uidmap", "fuse-overlayfs", "libcap2-bin"],
+    capabilities: true,
+    after: "images/buildkit/after.sh",
+  },
+  "debian-nginx": {
+    kind: "rootfs",
+    how: "debian",
+    version: "1.22",
+    base: "debian",
+    packages: ["nginx-light"],
+  },
+  "debian-git-server": {
+    kind: "rootfs",
+    how: "debian",
+    version: "1.22",
+    base: "debian-git",
+    packages: ["nginx-light", "fcgiwrap", "openssl", "curl", "jq"],
+    after: "images/git-server/after.sh",
+  },
+  "debian-python": {
+    kind: "rootfs",
+    how: "debian",
+    version: "3.11",
+    base: "debian",
+    packages: ["python3", "python3-venv"],
+    pip: [],
+    after: "images/python/after.sh",
+  },
+  "debian-python-wheels": {
+    kind: "rootfs",
+    how: "debian",
+    version: "1",
+    base: "debian-python",
+    packages: [],
+    wheels: "images/python-wheels/requirements.lock",
+  },
+  "debian-pipeline": {
+    kind: "rootfs",
+    how: "debian",
+    version: "1",
+    base: "debian-git",
+    packages: ["python3", "python3-venv"],
+    pip: ["requests==2.34.2", `mlflow-skinny==${mlflowVersion.slice(1)}`],
+    after: "images/pipeline/after.sh",
+  },
+  "debian-redis": {
+    kind: "rootfs",
+    how: "debian",
+    version: "7.0",
+    base: "debian",
+    packages: ["redis-server"],
+    before: "images/redis/before.sh",
+  },
+  "debian-argocd": {
+    kind: "rootfs",
+    how: "debian",
+    version: "12",
+    base: "debian-git",
+    packages: ["gpg", "gpg-agent", "tini"],
+    before: "images/argocd/before.sh",
   },
   "image-pause": {
     kind: "image",
@@ -597,6 +1019,275 @@ export const pins = {
     workdir: "/home/mlflow",
     ports: ["5000/tcp"],
   },
+  "image-buildkit": {
+    kind: "image",
+    version: buildkitVersion,
+    upstream: `docker.io/moby/buildkit:${buildkitVersion}-rootless`,
+    downloadable: false,
+    title: "buildkit",
+    source: "https://github.com/moby/buildkit",
+    licenses: "Apache-2.0",
+    layers: [
+      { rootfs: "debian" },
+      { rootfs: "debian-git" },
+      { rootfs: "debian-buildkit" },
+      {
+        files: {
+          "/usr/bin/buildctl": { row: "buildkit", program: "buildctl" },
+          "/usr/bin/buildkitd": { row: "buildkit", program: "buildkitd" },
+          "/usr/bin/rootlesskit": { row: "rootlesskit", program: "rootlesskit" },
+        },
+        folders: { "/run/user/1000": { mode: 0o700, uid: 1000 }, "/tmp": { mode: 0o1777 } },
+      },
+    ],
+    entrypoint: ["rootlesskit", "buildkitd"],
+    env: {
+      HOME: "/home/user",
+      USER: "user",
+      XDG_RUNTIME_DIR: "/run/user/1000",
+      TMPDIR: "/home/user/.local/tmp",
+      BUILDKIT_HOST: "unix:///run/user/1000/buildkit/buildkitd.sock",
+    },
+    user: "1000:1000",
+    workdir: "/home/user",
+  },
+  "image-registry": {
+    kind: "image",
+    version: registryVersion,
+    upstream: `docker.io/library/registry:${registryVersion}`,
+    downloadable: false,
+    title: "registry",
+    source: "https://github.com/distribution/distribution",
+    licenses: "Apache-2.0",
+    layers: [
+      { rootfs: "debian" },
+      { rootfs: "debian-nginx" },
+      {
+        files: { "/usr/bin/registry": { row: "registry", program: "registry" } },
+        folders: { "/var/lib/registry": { uid: 1000 } },
+      },
+    ],
+    entrypoint: [],
+    cmd: ["registry"],
+    user: "1000:1000",
+    ports: ["5000/tcp"],
+  },
+  "image-git-server": {
+    kind: "image",
+    version: "2.39",
+    title: "git-server",
+    source: "https://git-scm.com",
+    licenses: "GPL-2.0-only",
+    layers: [
+      { rootfs: "debian" },
+      { rootfs: "debian-git" },
+      { rootfs: "debian-git-server" },
+      { folders: { "/srv/git": { uid: 1000 } } },
+    ],
+    entrypoint: [],
+    cmd: ["nginx", "-g", "daemon off;"],
+    env: { HOME: "/home/git" },
+    user: "1000:1000",
+    workdir: "/home/git",
+  },
+  "image-python": {
+    kind: "image",
+    version: "3.11",
+    upstream: "docker.io/library/python:3.11-slim-bookworm",
+    downloadable: false,
+    preloaded: false,
+    title: "python",
+    source: "https://www.python.org",
+    licenses: "PSF-2.0",
+    layers: [{ rootfs: "debian" }, { rootfs: "debian-python" }],
+    entrypoint: [],
+    cmd: ["python3"],
+    env: {
+      PATH: "/opt/python/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      LANG: "C.UTF-8",
+      PYTHONUNBUFFERED: "1",
+      PIP_DISABLE_PIP_VERSION_CHECK: "1",
+      PIP_ROOT_USER_ACTION: "ignore",
+    },
+    workdir: "/home/app",
+  },
+  "image-python-wheels": {
+    kind: "image",
+    version: "1",
+    preloaded: false,
+    title: "python-wheels",
+    source: "https://pypi.org",
+    licenses: "various",
+    layers: [{ rootfs: "debian-python-wheels" }],
+    entrypoint: [],
+  },
+  "image-base-images": {
+    kind: "image",
+    version: "1",
+    title: "base-images",
+    source: "https://github.com/google/go-containerregistry",
+    licenses: "Apache-2.0",
+    layers: [
+      {
+        files: {
+          "/bin/busybox": { row: "busybox", program: "busybox" },
+          "/usr/local/bin/crane": { row: "crane", program: "crane" },
+        },
+        folders: { "/tmp": { mode: 0o1777 } },
+        links: Object.fromEntries(busyboxApplets.map((applet) => [`/bin/${applet}`, "busybox"])),
+      },
+      { layouts: { "/images/python": "image-python" } },
+      { layouts: { "/images/python-wheels": "image-python-wheels" } },
+    ],
+    entrypoint: [],
+    cmd: ["sh"],
+    user: "1000:1000",
+  },
+  "image-pipeline": {
+    kind: "image",
+    version: "1",
+    title: "pipeline",
+    source: "https://github.com/mlflow/mlflow",
+    licenses: "Apache-2.0",
+    layers: [
+      { rootfs: "debian" },
+      { rootfs: "debian-git" },
+      { rootfs: "debian-pipeline" },
+      {
+        files: {
+          "/usr/local/bin/buildctl": { row: "buildkit", program: "buildctl" },
+          "/usr/local/bin/crane": { row: "crane", program: "crane" },
+          "/usr/local/bin/kubectl": { row: "kubernetes", program: "kubectl" },
+        },
+      },
+    ],
+    entrypoint: [],
+    cmd: ["python3"],
+    env: {
+      PATH: "/opt/python/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      LANG: "C.UTF-8",
+      HOME: "/home/pipeline",
+      PYTHONUNBUFFERED: "1",
+      PYTHONDONTWRITEBYTECODE: "1",
+      MLFLOW_DISABLE_TELEMETRY: "true",
+    },
+    user: "1000:1000",
+    workdir: "/home/pipeline",
+  },
+  "image-nats": {
+    kind: "image",
+    version: natsVersion,
+    upstream: `docker.io/library/nats:${natsVersion}`,
+    title: "nats",
+    source: "https://github.com/nats-io/nats-server",
+    licenses: "Apache-2.0",
+    layers: [
+      { rootfs: "debian" },
+      { files: { "/nats-server": { row: "nats-server", program: "nats-server" } } },
+    ],
+    entrypoint: ["/nats-server"],
+    user: "1000:1000",
+    ports: ["4222/tcp", "8222/tcp", "6222/tcp"],
+  },
+  "image-redis": {
+    kind: "image",
+    version: "7.0",
+    upstream: "docker.io/library/redis:7.0-bookworm",
+    title: "redis",
+    source: "https://redis.io",
+    licenses: "BSD-3-Clause",
+    layers: [{ rootfs: "debian" }, { rootfs: "debian-redis" }, { folders: { "/data": { uid: 999 } } }],
+    entrypoint: [],
+    cmd: ["redis-server"],
+    user: "999:999",
+    workdir: "/data",
+    ports: ["6379/tcp"],
+  },
+  "image-traefik": {
+    kind: "image",
+    version: traefikVersion,
+    upstream: `docker.io/library/traefik:${traefikVersion}`,
+    title: "traefik",
+    source: "https://github.com/traefik/traefik",
+    licenses: "MIT",
+    layers: [
+      { rootfs: "debian" },
+      { files: { "/usr/local/bin/traefik": { row: "traefik", program: "traefik" } } },
+    ],
+    entrypoint: ["traefik"],
+    user: "65532:65532",
+    ports: ["80/tcp"],
+  },
+  "image-workflow-controller": argoWorkflowsImage(
+    "workflow-controller",
+    "workflow-controller",
+    "argo-workflows",
+    "8737",
+  ),
+  "image-argoexec": argoWorkflowsImage("argoexec", "argoexec", "argo-workflows"),
+  "image-argocli": argoWorkflowsImage("argo", "argocli", "argo", "8737"),
+  "image-argo-events": {
+    kind: "image",
+    version: argoEventsVersion,
+    upstream: `quay.io/argoproj/argo-events:${argoEventsVersion}`,
+    title: "argo-events",
+    source: "https://github.com/argoproj/argo-events",
+    licenses: "Apache-2.0",
+    layers: [
+      { rootfs: "debian" },
+      { files: { "/usr/bin/argo-events": { row: "argo-events", program: "argo-events" } } },
+    ],
+    entrypoint: ["/bin/argo-events"],
+    user: "9731:9731",
+  },
+  "image-argocd": {
+    kind: "image",
+    version: argoCdVersion,
+    upstream: `quay.io/argoproj/argocd:${argoCdVersion}`,
+    title: "argocd",
+    source: "https://github.com/argoproj/argo-cd",
+    licenses: "Apache-2.0",
+    layers: [
+      { rootfs: "debian" },
+      { rootfs: "debian-git" },
+      { rootfs: "debian-argocd" },
+      {
+        files: {
+          "/usr/local/bin/helm": { row: "helm", program: "helm" },
+          "/usr/local/bin/kustomize": { row: "kustomize", program: "kustomize" },
+        },
+      },
+      {
+        files: {
+          "/usr/local/bin/argocd": { row: "argocd", program: "argocd" },
+          "/usr/local/bin/entrypoint.sh": { file: "images/argocd/entrypoint.sh", mode: 0o755 },
+          "/usr/local/bin/gpg-wrapper.sh": { file: "images/argocd/gpg-wrapper.sh", mode: 0o755 },
+          "/usr/local/bin/git-verify-wrapper.sh": {
+            file: "images/argocd/git-verify-wrapper.sh",
+            mode: 0o755,
+          },
+        },
+        folders: {
+          "/app/config/ssh": {},
+          "/app/config/tls": {},
+          "/app/config/gpg/source": {},
+          "/app/config/gpg/keys": { mode: 0o700, uid: 999 },
+          "/home/argocd": { mode: 0o775, uid: 999 },
+        },
+        links: {
+          ...Object.fromEntries(
+            argoCdPrograms.map((name) => [`/usr/local/bin/${name}`, "/usr/local/bin/argocd"]),
+          ),
+          "/usr/local/bin/uid_entrypoint.sh": "/usr/local/bin/entrypoint.sh",
+          "/etc/ssh/ssh_known_hosts": "/app/config/ssh/ssh_known_hosts",
+        },
+      },
+    ],
+    entrypoint: ["/usr/bin/tini", "--"],
+    env: { HOME: "/home/argocd", USER: "argocd" },
+    user: "999",
+    workdir: "/home/argocd",
+  },
   "manifest-flannel": {
     kind: "manifest",
     version: "v0.26.7",
@@ -627,6 +1318,103 @@ export const pins = {
       "manifests/base/apiservice.yaml",
     ],
   },
+  "manifest-gateway-api-crds": {
+    kind: "manifest",
+    version: gatewayApiVersion,
+    download: release("kubernetes-sigs/gateway-api", gatewayApiVersion, "standard-install.yaml"),
+    module: "sigs.k8s.io/gateway-api",
+    moduleVersion: gatewayApiVersion,
+    files: ["gatewayclasses", "gateways", "httproutes", "grpcroutes", "referencegrants"].map(
+      (kind) => `config/crd/standard/gateway.networking.k8s.io_${kind}.yaml`,
+    ),
+    select: "definitions",
+  },
+  "manifest-traefik-crds": {
+    kind: "manifest",
+    version: traefikVersion,
+    download: tree("traefik/traefik", traefikVersion),
+    module: "github.com/traefik/traefik/v3",
+    moduleVersion: traefikVersion,
+    files: ["docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"],
+    select: "definitions",
+  },
+  "manifest-argo-workflows-crds": {
+    kind: "manifest",
+    version: argoWorkflowsVersion,
+    download: tree("argoproj/argo-workflows", argoWorkflowsVersion),
+    module: "github.com/argoproj/argo-workflows/v3",
+    moduleVersion: argoWorkflowsVersion,
+    // The small ones, as in the published installation: whole schemas are larger than the API server takes at once.
+    files: [
+      "clusterworkflowtemplates",
+      "cronworkflows",
+      "workflowartifactgctasks",
+      "workfloweventbindings",
+      "workflows",
+      "workflowtaskresults",
+      "workflowtasksets",
+      "workflowtemplates",
+    ].map((kind) => `manifests/base/crds/minimal/argoproj.io_${kind}.yaml`),
+    select: "definitions",
+  },
+  // As `namespace-install`, before its two patches: both programs get `--namespaced`.
+  "manifest-argo-workflows": {
+    kind: "manifest",
+    version: argoWorkflowsVersion,
+    download: tree("argoproj/argo-workflows", argoWorkflowsVersion),
+    module: "github.com/argoproj/argo-workflows/v3",
+    moduleVersion: argoWorkflowsVersion,
+    files: [
+      "manifests/base/workflow-controller/workflow-controller-sa.yaml",
+      "manifests/base/workflow-controller/workflow-controller-configmap.yaml",
+      "manifests/base/workflow-controller/workflow-controller-priorityclass.yaml",
+      "manifests/base/workflow-controller/workflow-controller-deployment.yaml",
+      "manifests/base/argo-server/argo-server-sa.yaml",
+      "manifests/base/argo-server/argo-server-service.yaml",
+      "manifests/base/argo-server/argo-server-deployment.yaml",
+      "manifests/namespace-install/workflow-controller-rbac/workflow-controller-role.yaml",
+      "manifests/namespace-install/workflow-controller-rbac/workflow-controller-rolebinding.yaml",
+      "manifests/namespace-install/argo-server-rbac/argo-server-role.yaml",
+      "manifests/namespace-install/argo-server-rbac/argo-server-rolebinding.yaml",
+    ],
+    select: "objects",
+  },
+  "manifest-argo-events-crds": {
+    kind: "manifest",
+    version: argoEventsVersion,
+    download: tree("argoproj/argo-events", argoEventsVersion),
+    module: "github.com/argoproj/argo-events",
+    moduleVersion: argoEventsVersion,
+    files: ["manifests/namespace-install.yaml"],
+    select: "definitions",
+  },
+  "manifest-argo-events": {
+    kind: "manifest",
+    version: argoEventsVersion,
+    download: tree("argoproj/argo-events", argoEventsVersion),
+    module: "github.com/argoproj/argo-events",
+    moduleVersion: argoEventsVersion,
+    files: ["manifests/namespace-install.yaml"],
+    select: "objects",
+  },
+  "manifest-argo-cd-crds": {
+    kind: "manifest",
+    version: argoCdVersion,
+    download: tree("argoproj/argo-cd", argoCdVersion),
+    module: "github.com/argoproj/argo-cd/v3",
+    moduleVersion: argoCdVersion,
+    files: ["application", "appproject", "applicationset"].map((kind) => `manifests/crds/${kind}-crd.yaml`),
+    select: "definitions",
+  },
+  "manifest-argo-cd": {
+    kind: "manifest",
+    version: argoCdVersion,
+    download: tree("argoproj/argo-cd", argoCdVersion),
+    module: "github.com/argoproj/argo-cd/v3",
+    moduleVersion: argoCdVersion,
+    files: ["manifests/namespace-install.yaml"],
+    select: "objects",
+  },
 } as const satisfies Record<string, PinRow>;
 
 export type PinName = keyof typeof pins;
@@ -653,7 +1441,7 @@ export function imageRef(name: ImageName): string {
   return imageReference(`image-${name}`);
 }
 
-/** Reference of the upstream image that a bundled one stands for. */
-export function upstreamImageRef(name: ImageName): string {
+/** Reference of the upstream image that a bundled one stands for. Undefined for one that is made here only. */
+export function upstreamImageRef(name: ImageName): string | undefined {
   return imageRow(name).upstream;
 }

@@ -5,6 +5,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fetchOfficial, parseChecksum } from "../../tools/bundle/officialDownload";
 import { UnreachableHosts } from "../../tools/cache/download";
@@ -75,6 +76,15 @@ describe("an official download", () => {
     const source = { url: `${base}/all.tar.gz`, sha256Url: `${base}/SHA256SUMS`, member: "release/tool" };
     expect(await fetchTool(source)).toBeUndefined();
     expect(await readFile(join(root, "tool"))).toEqual(content);
+  });
+
+  it("is unpacked when it is one compressed file", async () => {
+    const packed = gzipSync(content);
+    files["/tool.gz"] = packed;
+    files["/sums"] = Buffer.from(`${createHash("sha256").update(packed).digest("hex")}  tool.gz\n`);
+    expect(await fetchTool({ url: `${base}/tool.gz`, sha256Url: `${base}/sums` })).toBeUndefined();
+    expect(await readFile(join(root, "tool"))).toEqual(content);
+    expect((await stat(join(root, "tool"))).mode & 0o777).toBe(0o755);
   });
 
   it("does not ask a host again that was out of reach", async () => {

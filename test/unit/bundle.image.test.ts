@@ -117,6 +117,36 @@ describe("an image archive", () => {
     expect(config["Labels"]["org.opencontainers.image.description"]).toBe(
       "tool built from source; stands for docker.io/library/tool:1",
     );
+    const { upstream: _, ...ours } = row;
+    expect(JSON.stringify(renderImageConfig(ours, ["00"]))).toContain("tool of this project");
+  });
+
+  it("holds whole layouts of other images, with their digests", async () => {
+    const inner = await build("inner");
+    const outer: ImageRow = { ...row, layers: [{ layouts: { "/images/tool": "image-tool" } }] };
+    const dir = join(root, "outer");
+    await mkdir(dir);
+    const parts = { locate: () => "", rootfs: () => Object.create(null), archive: () => inner };
+    await buildImage(outer, "bundle.gourmetgram.internal/outer:1", parts, dir, join(root, "log"));
+    const tar = join(dir, "image.tar");
+    const manifest = JSON.parse(unpack(tar, "index.json").toString()).manifests[0].digest.slice(7);
+    const layer = JSON.parse(unpack(tar, `blobs/sha256/${manifest}`).toString()).layers[0].digest.slice(7);
+    await writeFile(join(root, "layer.zst"), unpack(tar, `blobs/sha256/${layer}`));
+    await mkdir(join(root, "unpacked"));
+    execFileSync("tar", ["--zstd", "-C", join(root, "unpacked"), "-xf", join(root, "layer.zst")]);
+    const members = execFileSync("tar", ["-tf", inner]).toString().trim().split("\n");
+    for (const member of members.filter((one) => !one.endsWith("/"))) {
+      const bytes = await readFile(join(root, "unpacked/images/tool", member));
+      expect(sha(bytes), member).toBe(sha(unpack(inner, member)));
+    }
+  });
+
+  it("refuses to hold an image that nobody gave", async () => {
+    const outer: ImageRow = { ...row, layers: [{ layouts: { "/images/tool": "image-tool" } }] };
+    const parts = { locate: () => "", rootfs: () => Object.create(null) };
+    await expect(buildImage(outer, "r/outer:1", parts, root, join(root, "log"))).rejects.toThrow(
+      "r/outer:1 holds image-tool, which nobody gave",
+    );
   });
 
   it("refuses a path that its format cannot hold", () => {

@@ -1,6 +1,17 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { bundleRegistry, imageRef, type PinRow, pinRows, upstreamImageRef } from "../../stacks/pins";
-import { artifactKey, bundleKey, bundleParts, inputsOf, machineKey, rowOf } from "../../tools/bundle/recipes";
+import {
+  artifactKey,
+  bundleKey,
+  bundleParts,
+  inputsOf,
+  keptParts,
+  machineKey,
+  rowOf,
+  sourceFolder,
+} from "../../tools/bundle/recipes";
 
 /** Runs with one row replaced. */
 function withRow<T>(name: string, change: Record<string, unknown>, read: () => T): T {
@@ -38,9 +49,12 @@ describe("the pin table", () => {
     for (const name of Object.keys(pinRows).filter((one) => one.startsWith("image-"))) {
       const short = name.replace("image-", "") as Parameters<typeof imageRef>[0];
       expect(imageRef(short)).toMatch(new RegExp(`^${bundleRegistry}/${short}:[\\w.-]+$`));
-      expect(upstreamImageRef(short)).toMatch(/^[a-z0-9.]+\/[a-z0-9/-]+:[\w.-]+$/);
-      expect(upstreamImageRef(short)).not.toContain(bundleRegistry);
+      const upstream = upstreamImageRef(short);
+      if (upstream === undefined) continue;
+      expect(upstream).toMatch(/^[a-z0-9.]+\/[a-z0-9/-]+:[\w.-]+$/);
+      expect(upstream).not.toContain(bundleRegistry);
     }
+    expect(upstreamImageRef("pipeline")).toBeUndefined();
     expect(imageRef("etcd")).toBe("bundle.gourmetgram.internal/etcd:3.6.4-0");
   });
 
@@ -48,6 +62,26 @@ describe("the pin table", () => {
     for (const row of Object.values(pinRows)) {
       if (row.kind === "rootfs")
         for (const one of row.pip ?? []) expect(one).toMatch(/^[\w[\]-]+==\d+(\.\d+)+$/);
+    }
+  });
+
+  it("pins every wheel to one version and one checksum", () => {
+    for (const row of Object.values(pinRows)) {
+      if (row.kind !== "rootfs" || row.wheels === undefined) continue;
+      const lines = readFileSync(join(sourceFolder(), row.wheels), "utf8").trim().split("\n");
+      const pinned = lines.filter((line) => !line.startsWith("#"));
+      expect(pinned.length).toBeGreaterThan(10);
+      for (const line of pinned) expect(line).toMatch(/^[a-z0-9-]+==[\w.]+ --hash=sha256:[0-9a-f]{64}$/);
+      expect(new Set(pinned.map((line) => line.split("==")[0])).size).toBe(pinned.length);
+    }
+  });
+
+  it("takes checksums for every program it may download", () => {
+    for (const row of Object.values(pinRows)) {
+      if (row.kind !== "binary" || row.how !== "go") continue;
+      for (const { download } of Object.values(row.programs)) {
+        if (download !== undefined) expect(download.sha256Url).toMatch(/^https:/);
+      }
     }
   });
 
@@ -87,6 +121,28 @@ describe("keys", () => {
     const change = { packages: ["systemd"] };
     expect(withRow("machine-rootfs", change, bundleKey)).toBe(bundleKey());
     expect(withRow("machine-rootfs", change, machineKey)).not.toBe(machineKey());
+  });
+
+  it("change with a file that is added to a module, and with the list of wheels", () => {
+    const changed = {
+      alterations: { "webui/static/index.html": { file: "images/argo-workflows/index.html" } },
+    };
+    expect(withRow("traefik", changed, () => artifactKey("traefik"))).not.toBe(artifactKey("traefik"));
+    const wheels = { wheels: "images/python/after.sh" };
+    for (const name of ["debian-python-wheels", "image-python-wheels", "image-base-images"])
+      expect(withRow("debian-python-wheels", wheels, () => artifactKey(name))).not.toBe(artifactKey(name));
+  });
+
+  it("leave out of the nodes what comes inside another image, and count that as its input", () => {
+    expect(inputsOf(rowOf("image-base-images"))).toEqual(
+      expect.arrayContaining(["crane", "image-python", "image-python-wheels"]),
+    );
+    for (const name of ["image-python", "image-python-wheels"]) {
+      expect(bundleParts()).not.toContain(name);
+      expect(keptParts()).not.toContain(name);
+      expect(withRow(name, { preloaded: true }, () => artifactKey(name))).toBe(artifactKey(name));
+    }
+    expect(bundleParts()).toContain("image-base-images");
   });
 
   it("cover every image and manifest, and the programs of a node", () => {

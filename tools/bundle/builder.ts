@@ -1,6 +1,6 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type ImageRow, imageReference, type ManifestRow } from "../../stacks/pins";
+import { type ImageRow, imageReference, type ManifestRow, type RootfsRow } from "../../stacks/pins";
 import { UnreachableHosts } from "../cache/download";
 import { findGo } from "../cache/goBuild";
 import type { CachePaths } from "../cache/paths";
@@ -13,6 +13,7 @@ import { buildGo, downloadGoModule } from "./goBuild";
 import { fetchImage } from "./imageDownload";
 import { Lane } from "./lane";
 import { buildMachineRootfs } from "./machineImage";
+import { packManifest } from "./manifestPack";
 import { buildImage, type LayerBlob } from "./ociImage";
 import { fetchOfficial } from "./officialDownload";
 import { observedPace, remainingSeconds } from "./plan";
@@ -178,9 +179,7 @@ export class Builder {
         await this.ensureTools();
         const below = await this.layersBelow(row.base);
         const layer = await this.disk.run(rank, () =>
-          this.step(name, `installing ${listSome([...row.packages, ...(row.pip ?? [])])}`, () =>
-            buildDebianLayer(name, row, below, draft, place),
-          ),
+          this.step(name, describeLayer(row), () => buildDebianLayer(name, row, below, draft, place)),
         );
         return { origin: "build", info: { digest: layer.digest, diffId: layer.diffId, size: layer.size } };
       }
@@ -211,7 +210,7 @@ export class Builder {
   private async buildImageArtifact(name: string, row: ImageRow, draft: string): Promise<BuildResult> {
     const log = this.log(name);
     const reference = imageReference(name);
-    if (row.downloadable !== false) {
+    if (row.upstream !== undefined && row.downloadable !== false) {
       const reason = await fetchImage(row.upstream, reference, draft, this.hosts, log, (message) =>
         this.tell(name, message),
       );
@@ -225,27 +224,54 @@ export class Builder {
         ? join(this.sources, file.file)
         : join((inputs.get(file.row) as Artifact).dir, file.program);
     const rootfs = (layer: string) => layerOf(inputs.get(layer) as Artifact);
+    const archive = (image: string) => join((inputs.get(image) as Artifact).dir, "image.tar");
     await this.disk.run(rank, () =>
-      this.step(name, "packing the image", () => buildImage(row, reference, { rootfs, locate }, draft, log)),
+      this.step(name, "packing the image", () =>
+        buildImage(row, reference, { rootfs, locate, archive }, draft, log),
+      ),
     );
     return { origin: "build", info: { reference } };
   }
 
   private async buildManifest(name: string, row: ManifestRow, draft: string): Promise<BuildResult> {
-    const target = join(draft, `${name.replace(/^manifest-/, "")}.yaml`);
-    const reason = await fetchOfficial({ url: row.download }, target, this.hosts, this.log(name), 0o644);
-    if (reason === undefined) return { origin: "download" };
-    const module = await downloadGoModule(row.module, row.moduleVersion, this.place(name));
-    const texts = await Promise.all(row.files.map((file) => readFile(join(module.dir, file), "utf8")));
+    const texts = await this.downloadManifest(name, row, draft);
+    const found = texts ?? (await this.moduleManifest(name, row));
     await writeFile(
-      target,
-      texts
-        .map((text) => text.trimEnd())
-        .join("\n---\n")
-        .concat("\n"),
+      join(draft, `${name.replace(/^manifest-/, "")}.yaml`),
+      packManifest(found.join("\n---\n"), row.select),
     );
-    return { origin: "build" };
+    return { origin: texts === undefined ? "build" : "download" };
   }
+
+  /** The texts of a manifest from its official address; nothing when it cannot be had. */
+  private async downloadManifest(
+    name: string,
+    row: ManifestRow,
+    draft: string,
+  ): Promise<string[] | undefined> {
+    const urls = row.download.endsWith("/")
+      ? row.files.map((file) => `${row.download}${file}`)
+      : [row.download];
+    const target = join(draft, ".download");
+    const texts: string[] = [];
+    for (const url of urls) {
+      if ((await fetchOfficial({ url }, target, this.hosts, this.log(name), 0o644)) !== undefined) return;
+      texts.push(await readFile(target, "utf8"));
+      await rm(target);
+    }
+    return texts;
+  }
+
+  private async moduleManifest(name: string, row: ManifestRow): Promise<string[]> {
+    const module = await downloadGoModule(row.module, row.moduleVersion, this.place(name));
+    return Promise.all(row.files.map((file) => readFile(join(module.dir, file), "utf8")));
+  }
+}
+
+/** What happens while a layer is made. */
+function describeLayer(row: RootfsRow): string {
+  const parts = [...row.packages, ...(row.pip ?? [])];
+  return parts.length === 0 ? "downloading wheels" : `installing ${listSome(parts)}`;
 }
 
 /** The first three, and how many more. */

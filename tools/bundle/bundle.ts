@@ -52,19 +52,30 @@ function withRunLock<T>(paths: CachePaths, report: Report, work: () => Promise<T
   });
 }
 
-/** Makes one artifact of the table, and what it is made of, or finds it made. */
-export async function ensureArtifact(name: string, options: BundleOptions): Promise<Artifact> {
+/** Makes artifacts of the table, and what they are made of, or finds them made. */
+export async function ensureArtifacts(
+  names: readonly string[],
+  options: BundleOptions,
+): Promise<readonly Artifact[]> {
   const paths = options.paths ?? cachePaths();
-  const found = await checkArtifact(folderOf(paths, name));
-  if (found.artifact !== undefined) return found.artifact;
+  const found = await Promise.all(names.map((name) => checkArtifact(folderOf(paths, name))));
+  const made = found.flatMap(({ artifact }) => (artifact === undefined ? [] : [artifact]));
+  if (made.length === names.length) return made;
   return withRunLock(paths, options.report, async () => {
     await removeDeadScratch(paths.work);
     const builder = new Builder(paths, options.report);
-    const closure = [name];
+    const closure = [...names];
     for (const one of closure) closure.push(...inputsOf(rowOf(one)));
     for (const one of closure) if (readRecord(folderOf(paths, one)) === undefined) builder.open.add(one);
-    return builder.ensure(name);
+    const started = names.map((name) => builder.ensure(name));
+    await Promise.allSettled(started);
+    return Promise.all(started);
   });
+}
+
+/** Makes one artifact of the table, and what it is made of, or finds it made. */
+export async function ensureArtifact(name: string, options: BundleOptions): Promise<Artifact> {
+  return (await ensureArtifacts([name], options))[0] as Artifact;
 }
 
 /**

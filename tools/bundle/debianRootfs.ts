@@ -161,6 +161,18 @@ async function sourceText(place: DebianWorkplace, path: string | undefined): Pro
   return path === undefined ? "" : `(\n${await readFile(join(place.sources, path), "utf8")}\n)\n`;
 }
 
+/** Downloads the wheels that a file names, and nothing that differs from their checksums. */
+async function wheelCommands(place: DebianWorkplace, path: string): Promise<string[]> {
+  return [
+    "mkdir /wheels",
+    `cat > /tmp/wheels.lock <<'LOCK'\n${await readFile(join(place.sources, path), "utf8")}LOCK`,
+    "PYTHONDONTWRITEBYTECODE=1 /opt/python/bin/pip download -q --no-cache-dir --no-deps --only-binary=:all: --require-hashes -d /wheels -r /tmp/wheels.lock",
+  ];
+}
+
+/** Makes tar keep files' capabilities, which are extended attributes. */
+const withCapabilities = ["--xattrs", "--xattrs-include=security.capability"];
+
 /** Unpacks layers on each other, the lowest first. */
 export async function unpackLayers(
   layers: readonly LayerBlob[],
@@ -169,10 +181,11 @@ export async function unpackLayers(
 ): Promise<void> {
   await mkdir(root, { recursive: true });
   for (const layer of layers) {
-    await runCommand("tar", ["-C", root, "--numeric-owner", "--zstd", "-xpf", layer.path], {
-      log: place.log,
-      purpose: "unpack a layer",
-    });
+    await runCommand(
+      "tar",
+      ["-C", root, "--numeric-owner", ...withCapabilities, "--zstd", "-xpf", layer.path],
+      { log: place.log, purpose: "unpack a layer" },
+    );
   }
 }
 
@@ -196,17 +209,23 @@ export async function buildDebianLayer(
       const script = [
         "set -eu",
         await sourceText(place, row.before),
-        "apt-get -q update",
-        `apt-get -q install -y --no-install-recommends ${row.packages.join(" ")}`,
-        "apt-get clean",
-        ...(row.pip === undefined
+        ...(row.packages.length === 0
           ? []
           : [
-              "python3 -m venv /opt/python",
+              "apt-get -q update",
+              `apt-get -q install -y --no-install-recommends ${row.packages.join(" ")}`,
+              "apt-get clean",
+            ]),
+        ...(row.pip === undefined ? [] : ["python3 -m venv /opt/python"]),
+        ...(row.pip === undefined || row.pip.length === 0
+          ? []
+          : [
               `/opt/python/bin/pip install -q --no-cache-dir --no-compile ${row.pip.map((one) => `'${one}'`).join(" ")}`,
             ]),
+        ...(row.wheels === undefined ? [] : await wheelCommands(place, row.wheels)),
         await sourceText(place, row.after),
         // Compiled files must not depend on the sources' times, which a layer normalizes.
+        ...(row.packages.length === 0 ? ["exit 0"] : []),
         "if [ -x /usr/bin/python3 ]; then",
         "  find / -xdev -name __pycache__ -type d -prune -exec rm -rf {} +",
         // Some packages bring templates that are no Python: a file that does not compile is no reason to stop.
@@ -233,6 +252,10 @@ export async function buildDebianLayer(
         "--numeric-owner",
         "--no-recursion",
         "--mtime=@1735689600",
+        // The format that can hold them also writes times of access, which differ every time.
+        ...(row.capabilities
+          ? ["--format=posix", "--pax-option=delete=atime,delete=ctime", ...withCapabilities]
+          : []),
         "--null",
         "-T",
         list,

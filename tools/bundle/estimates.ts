@@ -27,13 +27,40 @@ const measured: Readonly<Record<string, Estimate>> = {
   "metrics-server": { seconds: 200, megabytes: 58 },
   minio: { seconds: 114, megabytes: 112 },
   mc: { seconds: 22, megabytes: 31 },
+  rootlesskit: { seconds: 6, megabytes: 10 },
+  crane: { seconds: 6, megabytes: 12 },
+  buildkit: { seconds: 150, megabytes: 69 },
+  registry: { seconds: 60, megabytes: 25 },
+  "nats-server": { seconds: 15, megabytes: 14 },
+  traefik: { seconds: 240, megabytes: 134 },
+  "argo-workflows": { seconds: 240, megabytes: 200 },
+  argo: { seconds: 40, megabytes: 120 },
+  "argo-events": { seconds: 180, megabytes: 120 },
+  kustomize: { seconds: 14, megabytes: 12 },
+  helm: { seconds: 120, megabytes: 57 },
+  argocd: { seconds: 300, megabytes: 190 },
+  "debian-git": { seconds: 8, megabytes: 9 },
+  "debian-buildkit": { seconds: 6, megabytes: 4 },
+  "debian-nginx": { seconds: 6, megabytes: 3 },
+  "debian-git-server": { seconds: 10, megabytes: 8 },
+  "debian-python": { seconds: 21, megabytes: 19 },
+  "debian-python-wheels": { seconds: 18, megabytes: 121 },
+  "debian-pipeline": { seconds: 38, megabytes: 36 },
+  "debian-redis": { seconds: 6, megabytes: 2 },
+  "debian-argocd": { seconds: 6, megabytes: 2 },
+  "image-buildkit": { seconds: 3, megabytes: 60 },
+  "image-python-wheels": { seconds: 1, megabytes: 121 },
+  "image-base-images": { seconds: 5, megabytes: 168 },
+  "image-pipeline": { seconds: 4, megabytes: 95 },
+  "image-traefik": { seconds: 4, megabytes: 53 },
+  "image-argocd": { seconds: 6, megabytes: 110 },
   "image-mlflow": { seconds: 4, megabytes: 215 },
   bundle: { seconds: 2, megabytes: 1 },
-  machine: { seconds: 35, megabytes: 1900 },
+  machine: { seconds: 70, megabytes: 3300 },
 };
 
 /** Compiler and module caches at their largest, in MB; dropped when everything is built. */
-export const compilerCacheMegabytes = 9000;
+export const compilerCacheMegabytes = 12000;
 
 /** Unpacked root file systems while layers are made, in MB. */
 export const scratchMegabytes = 2000;

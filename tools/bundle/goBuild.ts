@@ -1,5 +1,5 @@
-import { copyFile, mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { GoRow } from "../../stacks/pins";
 import { readCommand, runCommand } from "./runCommand";
 import { withScratch } from "./scratch";
@@ -47,6 +47,9 @@ export function goEnvironment(
   };
 }
 
+/** Folder of the altered copy of a module, beside the go.mod. */
+const moduleCopy = "upstream";
+
 /**
  * The go.mod from which a group is built. A module's own replacements count only while it is the main module, so they
  * are repeated here; those that point into its source tree become the released versions of the same modules.
@@ -55,6 +58,7 @@ export function renderGoMod(row: GoRow, name: string, upstream: GoModJson): stri
   const lines = [`module gourmetgram.dev/bundle/${name}`, "", `go ${upstream.Go ?? "1.24"}`, ""];
   for (const setting of upstream.Godebug ?? []) lines.push(`godebug ${setting.Key}=${setting.Value}`);
   lines.push(`require ${row.module} ${row.moduleVersion}`, "");
+  if (row.alterations !== undefined) lines.push(`replace ${row.module} => ./${moduleCopy}`);
   for (const { Old, New } of upstream.Replace ?? []) {
     const old = Old.Version === undefined ? Old.Path : `${Old.Path} ${Old.Version}`;
     if (New.Version !== undefined) lines.push(`replace ${old} => ${New.Path} ${New.Version}`);
@@ -83,6 +87,28 @@ export async function downloadGoModule(
   return { dir: found.Dir, goMod: found.GoMod };
 }
 
+/** Copies a module and alters the copy: the module cache itself may not be touched, not even by build overlays. */
+export async function copyWithAlterations(
+  row: GoRow,
+  module: string,
+  target: string,
+  sources: string,
+): Promise<void> {
+  await cp(module, target, { recursive: true });
+  for (const [path, change] of Object.entries(row.alterations ?? {})) {
+    const changed = join(target, path);
+    await mkdir(dirname(changed), { recursive: true });
+    if ("file" in change) await copyFile(join(sources, change.file), changed);
+    else if ("copy" in change) await copyFile(join(module, change.copy), changed);
+    else {
+      const text = await readFile(changed, "utf8");
+      if (text.split(change.replace).length !== 2)
+        throw new Error(`${row.module}: ${path} does not hold ${change.replace} just once`);
+      await writeFile(changed, text.replace(change.replace, change.by));
+    }
+  }
+}
+
 /** Builds the named programs of a group into `out`. Uses every core; run one at a time. */
 export async function buildGo(
   name: string,
@@ -99,6 +125,8 @@ export async function buildGo(
       await readCommand("go", ["mod", "edit", "-json", module.goMod], { cwd, env, purpose }),
     ) as GoModJson;
     await writeFile(join(cwd, "go.mod"), renderGoMod(row, name, upstream));
+    if (row.alterations !== undefined)
+      await copyWithAlterations(row, module.dir, join(cwd, moduleCopy), place.sources);
     const targets: string[] = [];
     for (const program of programs) {
       const recipe = row.programs[program];

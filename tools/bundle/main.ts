@@ -1,5 +1,5 @@
 import { cachePaths } from "../cache/paths";
-import { ensureArtifact, ensureBundle, verifyBundle } from "./bundle";
+import { ensureArtifacts, ensureBundle, verifyBundle } from "./bundle";
 import { pruneStore } from "./clean";
 import { planBundle } from "./plan";
 import { formatEvent, formatSeconds } from "./progress";
@@ -8,7 +8,7 @@ import { pruneOld } from "./prune";
 const usage = `Makes everything that machines need, from official downloads or from source.
 
 usage: bundle [--only NAME]... [--list] [--verify] [--prune] [--no-machine]
-  --only NAME    make this artifact of the table (stacks/pins.ts) and what it is made of
+  --only NAME    make these artifacts of the table (stacks/pins.ts) and what they are made of
   --list         show what is missing and what making it would take, and make nothing
   --verify       read every byte of the finished bundle and compare it with its checksums
   --prune        remove parts, bundles and machine images that are neither current nor in use
@@ -71,7 +71,7 @@ export async function runBundle(argv: readonly string[], print: (line: string) =
     return 0;
   }
   if (wanted.only.length > 0) {
-    for (const name of wanted.only) print((await ensureArtifact(name, options)).dir);
+    for (const { dir } of await ensureArtifacts(wanted.only, options)) print(dir);
   } else {
     const bundle = await ensureBundle(options);
     print(`bundle:  ${bundle.bundleDir}`);

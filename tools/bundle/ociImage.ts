@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join, posix } from "node:path";
 import type { ImageLayer, ImageRow } from "../../stacks/pins";
 import { sha256 } from "../cache/store";
@@ -34,6 +34,7 @@ export async function compressLayer(tarPath: string, dir: string, log: string): 
 export function layerMembers(
   layer: Exclude<ImageLayer, { readonly rootfs: string }>,
   locate: (file: NonNullable<(typeof layer)["files"]>[string]) => string,
+  more: readonly TarMember[] = [],
 ): TarMember[] {
   const members = new Map<string, TarMember>();
   const put = (path: string, member: TarMember) => {
@@ -52,6 +53,7 @@ export function layerMembers(
   for (const [path, target] of Object.entries(layer.links ?? {})) {
     put(path, { path: path.slice(1), type: "link", mode: 0o777, target });
   }
+  for (const member of more) put(`/${member.path}`, member);
   return [...members.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, member]) => member);
 }
 
@@ -80,7 +82,10 @@ export function renderImageConfig(row: ImageRow, diffIds: readonly string[]): ob
         "org.opencontainers.image.version": row.version,
         "org.opencontainers.image.source": row.source,
         "org.opencontainers.image.licenses": row.licenses,
-        "org.opencontainers.image.description": `${row.title} built from source; stands for ${row.upstream}`,
+        "org.opencontainers.image.description":
+          row.upstream === undefined
+            ? `${row.title} of this project`
+            : `${row.title} built from source; stands for ${row.upstream}`,
       },
     },
     rootfs: { type: "layers", diff_ids: diffIds.map((id) => `sha256:${id}`) },
@@ -154,6 +159,29 @@ export function renderIndex(reference: string, digest: string, size: number): Bu
   );
 }
 
+/** Unpacks image archives into `scratch`. Gives, by their path in the image, the files of their layouts. */
+async function unpackLayouts(
+  layouts: Readonly<Record<string, string>>,
+  archive: (image: string) => string,
+  scratch: string,
+  log: string,
+): Promise<TarMember[]> {
+  const members: TarMember[] = [];
+  for (const [index, [path, image]] of Object.entries(layouts).entries()) {
+    const folder = join(scratch, `layout${index}`);
+    await mkdir(folder);
+    await runCommand("tar", ["-C", folder, "-xf", archive(image)], { log, purpose: `unpack ${image}` });
+    for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+      const from = join(entry.parentPath, entry.name);
+      const target = posix.join(path.slice(1), from.slice(folder.length + 1));
+      members.push(
+        entry.isDirectory() ? { path: target, type: "folder" } : { path: target, type: "file", from },
+      );
+    }
+  }
+  return members;
+}
+
 /** Makes the layers of an image that are not root file systems, and packs it. */
 export async function buildImage(
   row: ImageRow,
@@ -163,6 +191,8 @@ export async function buildImage(
     readonly locate: (
       file: NonNullable<Exclude<ImageLayer, { readonly rootfs: string }>["files"]>[string],
     ) => string;
+    /** The archive of another image. @default none: no layer holds one */
+    readonly archive?: (image: string) => string;
   },
   dir: string,
   log: string,
@@ -176,7 +206,13 @@ export async function buildImage(
     const layerDir = join(dir, `.layer${index}`);
     await mkdir(layerDir);
     const tarPath = join(layerDir, "layer.tar");
-    await writeTar(tarPath, layerMembers(layer, parts.locate));
+    const archive =
+      parts.archive ??
+      ((image: string): never => {
+        throw new Error(`${reference} holds ${image}, which nobody gave`);
+      });
+    const unpacked = await unpackLayouts(layer.layouts ?? {}, archive, layerDir, log);
+    await writeTar(tarPath, layerMembers(layer, parts.locate, unpacked));
     layers.push(await compressLayer(tarPath, layerDir, log));
   }
   const config = renderImageConfig(

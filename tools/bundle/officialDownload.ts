@@ -1,5 +1,8 @@
+import { createReadStream, createWriteStream } from "node:fs";
 import { chmod, mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { createGunzip } from "node:zlib";
 import { download, downloadText, type UnreachableHosts } from "../cache/download";
 import { runCommand } from "./runCommand";
 
@@ -8,7 +11,7 @@ export interface OfficialFile {
   readonly url: string;
   /** Serves the SHA-256, alone or in `sha256sum` format. @default unchecked: only for texts served over TLS */
   readonly sha256Url?: string;
-  /** Path inside a tar.gz. @default the file itself */
+  /** Path inside a tar.gz. @default the file itself, unpacked where it ends in `.gz` */
   readonly member?: string;
 }
 
@@ -39,7 +42,9 @@ export async function fetchOfficial(
       if (sha256 === undefined) return `${source.sha256Url} holds no SHA-256 for ${file}`;
     }
     await download(source.url, packed, { unreachable, ...(sha256 === undefined ? {} : { sha256 }) });
-    if (source.member === undefined) {
+    if (source.member === undefined && file.endsWith(".gz")) {
+      await pipeline(createReadStream(packed), createGunzip(), createWriteStream(target));
+    } else if (source.member === undefined) {
       await rename(packed, target);
     } else {
       const unpacked = `${target}.unpacked`;

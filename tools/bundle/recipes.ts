@@ -9,7 +9,7 @@ const builderRevision = {
   binary: 2,
   rootfs: 3,
   image: 2,
-  manifest: 1,
+  manifest: 2,
   machine: 2,
   bundle: 1,
   containerd: 2,
@@ -41,7 +41,10 @@ export function inputsOf(row: PinRow): string[] {
   const inputs = row.layers.flatMap((layer) =>
     "rootfs" in layer
       ? [layer.rootfs]
-      : Object.values(layer.files ?? {}).flatMap((file) => ("program" in file ? [file.row] : [])),
+      : [
+          ...Object.values(layer.files ?? {}).flatMap((file) => ("program" in file ? [file.row] : [])),
+          ...Object.values(layer.layouts ?? {}),
+        ],
   );
   return [...new Set(inputs)];
 }
@@ -56,19 +59,24 @@ export function artifactKey(name: string): string {
           .update(readFileSync(join(sourceFolder(), path)))
           .digest("hex");
   const recipe: Record<string, unknown> = { ...row, revision: builderRevision[row.kind] };
-  // Where else the same thing may be had, and how long it is kept, does not change what it is.
-  delete recipe["upstream"];
-  delete recipe["keep"];
+  // Where else the same thing may be had, how long it is kept and where it is put does not change what it is.
+  for (const field of ["upstream", "keep", "preloaded"]) delete recipe[field];
   if (row.kind === "binary" && row.how === "go") {
     recipe["programs"] = Object.entries(row.programs).map(([program, one]) => [
       program,
       one.source === undefined ? one.package : digest(one.source),
     ]);
+    if (row.alterations !== undefined)
+      recipe["alterations"] = Object.entries(row.alterations).map(([path, one]) => [
+        path,
+        "file" in one ? digest(one.file) : one,
+      ]);
   }
   if (row.kind === "binary" && row.how === "c") recipe["source"] = digest(row.source);
   if (row.kind === "rootfs") {
     recipe["before"] = digest(row.before);
     recipe["after"] = digest(row.after);
+    if (row.wheels !== undefined) recipe["wheels"] = digest(row.wheels);
   }
   if (row.kind === "image") {
     recipe["reference"] = imageReference(name);
@@ -100,13 +108,14 @@ export function machineKey(): string {
 }
 
 /** Programs that go into `bin/` of the bundle. */
-export const nodePrograms: readonly string[] = ["kubeadm", "kubelet", "kubectl", "etcdctl"];
+export const nodePrograms: readonly string[] = ["kubeadm", "kubelet", "kubectl", "etcdctl", "argo"];
 
 /** Rows that the assembled bundle holds; their inputs come with them. */
 export function bundleParts(): string[] {
   return Object.keys(pinRows).filter((name) => {
     const row = rowOf(name);
-    if (row.kind === "image" || row.kind === "manifest" || name === "cni") return true;
+    if (row.kind === "image") return row.preloaded !== false;
+    if (row.kind === "manifest" || name === "cni") return true;
     return (
       row.kind === "binary" && row.how === "go" && nodePrograms.some((program) => program in row.programs)
     );
