@@ -291,12 +291,17 @@ describe("rendering", () => {
       "Pod was terminated in response to imminent node shutdown.",
       "Preempted in order to admit critical pod",
       "Pod was rejected: Node didn't have enough resource: cpu",
+      "main: Error (exit code 137)",
+      "main: Error (exit code 143): terminated",
+      "main: Unknown (exit code 255)",
+      "main: ContainerStatusUnknown (exit code 137): The container could not be located when the pod was terminated",
     ]) {
       expect(message).toMatch(infrastructure);
     }
     for (const message of [
       "main: Error (exit code 1): StageFrozen: staging is frozen",
       "main: OOMKilled (exit code 137)",
+      "main: Error (exit code 1): VersionNotServed: canary runs 1.0.1",
       "Pod was active on the node longer than the specified deadline",
     ]) {
       expect(message).not.toMatch(infrastructure);

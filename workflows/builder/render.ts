@@ -35,12 +35,14 @@ export const OUTPUT_FOLDER = "/tmp/outputs";
 
 /**
  * How Argo 3.7 tells that a pod died of the infrastructure. `Error`: the pod was deleted with its node, or a container of Argo's
- * own failed. `Failed` with the kubelet's message: evicted, preempted, refused or shut down with the node. A program that
- * failed says `main: Error (exit code 1)`, a deadline `active on the node longer`: neither is tried again.
+ * own failed. `Failed` with the kubelet's message: evicted, preempted, refused, or shut down with the node; killed from outside
+ * (137 without the reason OOMKilled, 143); lost in a power cut (Unknown, ContainerStatusUnknown). A program that failed says
+ * `main: Error (exit code 1)`, one too large `OOMKilled`, one too late `active on the node longer`: none is tried again.
  */
 const INFRASTRUCTURE =
   "lastRetry.status == 'Error' || lastRetry.message matches " +
-  "'(?i)(low on resource|evicted|preempt|node shutdown|shutting down|pod was rejected|nodelost|node lost)'";
+  "'(?i)(low on resource|evicted|preempt|node shutdown|shutting down|pod was rejected|nodelost|node lost" +
+  "|main: Error [(]exit code (137|143)[)]|ContainerStatusUnknown|main: Unknown [(]exit code)'";
 
 /** Seconds before the first repetition; doubled each time. */
 const RETRY_WAIT_SECONDS = 5;
