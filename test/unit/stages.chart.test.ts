@@ -223,12 +223,13 @@ describe.skipIf(helm === undefined)("rendered by Helm", () => {
   });
 
   test("wrong values are refused", () => {
-    for (const wrong of [
+    const cases: Record<string, string>[] = [
       { "image.digest": "latest" },
       { "image.digest": "", modelVersion: "newest" },
       { "image.tag": "1.0.1" },
-    ]) {
-      expect(() => render({}, wrong as Record<string, string>), JSON.stringify(wrong)).toThrow(/schema/);
+    ];
+    for (const wrong of cases) {
+      expect(() => render({}, wrong), JSON.stringify(wrong)).toThrow(/schema/);
     }
   });
 });
