@@ -234,8 +234,8 @@ describe("the command", () => {
     expect(plan.missing.slice(-2)).toEqual(["bundle", "machine"]);
     expect(plan.seconds).toBeGreaterThan(60);
     expect(plan.peakBytes).toBeGreaterThan(plan.stayBytes);
-    expect(plan.stayBytes).toBeLessThan(6e9);
-    expect(plan.peakBytes).toBeLessThan(25e9);
+    expect(plan.stayBytes).toBeLessThan(7e9);
+    expect(plan.peakBytes).toBeLessThan(30e9);
     expect(plan.freeBytes).toBeGreaterThan(0);
   });
 

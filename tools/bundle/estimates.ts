@@ -30,15 +30,15 @@ const measured: Readonly<Record<string, Estimate>> = {
   rootlesskit: { seconds: 6, megabytes: 10 },
   crane: { seconds: 6, megabytes: 12 },
   buildkit: { seconds: 150, megabytes: 69 },
-  registry: { seconds: 60, megabytes: 25 },
+  registry: { seconds: 50, megabytes: 25 },
   "nats-server": { seconds: 15, megabytes: 14 },
-  traefik: { seconds: 240, megabytes: 134 },
-  "argo-workflows": { seconds: 240, megabytes: 200 },
-  argo: { seconds: 40, megabytes: 120 },
-  "argo-events": { seconds: 180, megabytes: 120 },
-  kustomize: { seconds: 14, megabytes: 12 },
-  helm: { seconds: 120, megabytes: 57 },
-  argocd: { seconds: 300, megabytes: 190 },
+  traefik: { seconds: 150, megabytes: 94 },
+  "argo-workflows": { seconds: 215, megabytes: 193 },
+  argo: { seconds: 20, megabytes: 109 },
+  "argo-events": { seconds: 150, megabytes: 106 },
+  kustomize: { seconds: 12, megabytes: 16 },
+  helm: { seconds: 75, megabytes: 57 },
+  argocd: { seconds: 190, megabytes: 190 },
   "debian-git": { seconds: 8, megabytes: 9 },
   "debian-buildkit": { seconds: 6, megabytes: 4 },
   "debian-nginx": { seconds: 6, megabytes: 3 },
@@ -53,14 +53,14 @@ const measured: Readonly<Record<string, Estimate>> = {
   "image-base-images": { seconds: 5, megabytes: 168 },
   "image-pipeline": { seconds: 4, megabytes: 95 },
   "image-traefik": { seconds: 4, megabytes: 53 },
-  "image-argocd": { seconds: 6, megabytes: 110 },
+  "image-argocd": { seconds: 5, megabytes: 87 },
   "image-mlflow": { seconds: 4, megabytes: 215 },
-  bundle: { seconds: 2, megabytes: 1 },
-  machine: { seconds: 70, megabytes: 3300 },
+  bundle: { seconds: 4, megabytes: 1 },
+  machine: { seconds: 50, megabytes: 3800 },
 };
 
 /** Compiler and module caches at their largest, in MB; dropped when everything is built. */
-export const compilerCacheMegabytes = 12000;
+export const compilerCacheMegabytes = 17000;
 
 /** Unpacked root file systems while layers are made, in MB. */
 export const scratchMegabytes = 2000;
