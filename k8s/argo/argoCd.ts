@@ -273,7 +273,7 @@ dir /tmp
           resources: { requests: { cpu: "10m", memory: "16Mi" }, limits: { cpu: "500m", memory: "96Mi" } },
           startupProbe: { ...probe, periodSeconds: 1, failureThreshold: 60 },
           readinessProbe: { ...probe, periodSeconds: 10 },
-          livenessProbe: { ...probe, periodSeconds: 20 },
+          livenessProbe: { ...probe, periodSeconds: 20, failureThreshold: 6 },
           volumeMounts: [
             { name: "config", mountPath: REDIS_FOLDER, readOnly: true },
             { name: "tmp", mountPath: "/tmp" },

@@ -19,7 +19,6 @@ export function renderSettings(): Record<string, string> {
       groupsOf([...MANAGED_KINDS, ...OBSERVED_KINDS]).map(({ group, kinds }) => ({
         apiGroups: [group],
         kinds,
-        clusters: [IN_CLUSTER],
       })),
     ),
     // Upstream's defaults for our kinds: a change that says nothing about health is no reason to compare again.

@@ -36,7 +36,8 @@ export function httpProbes(
   return {
     startupProbe: { ...ask, periodSeconds: 1, failureThreshold: 120 },
     readinessProbe: { ...ask, periodSeconds: 10 },
-    livenessProbe: { ...ask, periodSeconds: 20, failureThreshold: 3 },
+    // Patient: on a machine with too much to do, killing what is slow makes it worse.
+    livenessProbe: { ...ask, periodSeconds: 20, failureThreshold: 6 },
   };
 }
 

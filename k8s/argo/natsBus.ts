@@ -210,7 +210,7 @@ function createServer(
                 resources,
                 startupProbe: { ...ask("?js-enabled-only=true"), periodSeconds: 1, failureThreshold: 120 },
                 readinessProbe: { ...ask("?js-enabled-only=true"), periodSeconds: 10 },
-                livenessProbe: { ...ask("?js-server-only=true"), periodSeconds: 20 },
+                livenessProbe: { ...ask("?js-server-only=true"), periodSeconds: 20, failureThreshold: 6 },
                 volumeMounts: [
                   { name: "config", mountPath: "/etc/nats", readOnly: true },
                   { name: "data", mountPath: "/data" },
