@@ -2,6 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { LabelArgs } from "../../components/labels";
 import { createAccount, grant, type PolicyRule } from "../argo/rbac";
 import { LEDGER_GROUP, LEDGER_RESOURCE } from "./ledger";
+import { STAGE_PREFIX } from "./pipelineSettings";
 
 /** Kinds of steps; each has its own account and only the rights its steps use. */
 export const STEP_CLASSES = ["runner", "builder", "deployer", "tester"] as const;
@@ -47,8 +48,8 @@ export interface StepAccountsArgs {
   readonly namespace: pulumi.Input<string>;
   /** Namespace of the Argo CD Applications. */
   readonly applicationNamespace: pulumi.Input<string>;
-  /** Stage -> its namespace, in the order of promotion; an Application has the name of its stage's namespace. Shape: plain. */
-  readonly stages: Readonly<Record<string, string>>;
+  /** Stage -> its namespace, in the order of promotion. */
+  readonly stages: Readonly<Record<string, pulumi.Input<string>>>;
 }
 
 /**
@@ -101,7 +102,7 @@ export function createStepAccounts(
   const applications: PolicyRule = {
     apiGroups: ["argoproj.io"],
     resources: ["applications"],
-    resourceNames: Object.values(args.stages),
+    resourceNames: Object.keys(args.stages).map((stage) => `${STAGE_PREFIX}${stage}`),
     verbs: ["get", "patch"],
   };
   const grants = [

@@ -46,8 +46,8 @@ export interface PipelineArgs {
   readonly definitions: readonly pulumi.Resource[];
   /** Namespace of the Argo CD Applications. */
   readonly applicationNamespace: pulumi.Input<string>;
-  /** Stage -> its namespace, in the order of promotion. Shape: plain. */
-  readonly stages: Readonly<Record<string, string>>;
+  /** Stage -> its namespace, `gourmetgram-<stage>`, in the order of promotion. Shape: the names are plain. */
+  readonly stages: Readonly<Record<string, pulumi.Input<string>>>;
   /** Templates and cron workflows by name. Shape: plain. */
   readonly manifests: Readonly<Record<string, PipelineManifest>>;
   /** Python modules of the steps by file name. */
@@ -166,7 +166,7 @@ function createFiles(
     model: MODEL,
     sources: args.sources,
     baseImages: args.baseImages,
-    stages: args.stages,
+    stages: Object.keys(args.stages),
     applicationNamespace: args.applicationNamespace,
     namespace: args.namespace,
     limits,

@@ -1,5 +1,5 @@
 import type { Problem } from "../../components/problems";
-import { type PipelineLimits, STAGE_NAMESPACE_PREFIX } from "./pipelineSettings";
+import { type PipelineLimits, STAGE_PREFIX } from "./pipelineSettings";
 
 /** Stages of the protocol, in the order of promotion. */
 const ORDER = ["staging", "canary", "production"];
@@ -7,7 +7,7 @@ const ORDER = ["staging", "canary", "production"];
 const MOST_BYTES = 900_000;
 
 interface Checked {
-  readonly stages: Readonly<Record<string, string>>;
+  readonly stages: Readonly<Record<string, unknown>>;
   readonly steps: Readonly<Record<string, string>>;
   readonly manifests: Readonly<Record<string, { readonly kind: string }>>;
   readonly firstRun: string | false;
@@ -33,12 +33,13 @@ function checkStages({ stages }: Checked): Problem[] {
     });
   }
   for (const [stage, namespace] of Object.entries(stages)) {
-    if (namespace !== `${STAGE_NAMESPACE_PREFIX}${stage}`) {
+    // One that is another resource's is known too late to be looked at.
+    if (typeof namespace === "string" && namespace !== `${STAGE_PREFIX}${stage}`) {
       problems.push({
         path: `stages.${stage}`,
         value: namespace,
         problem: "is not the namespace the steps look for",
-        allowed: `${STAGE_NAMESPACE_PREFIX}${stage}`,
+        allowed: `${STAGE_PREFIX}${stage}`,
         next: "use the namespace of AppStage",
       });
     }

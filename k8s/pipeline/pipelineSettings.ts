@@ -30,8 +30,8 @@ export interface SettingsArgs {
   readonly model: string;
   readonly sources: { readonly app: SourceArgs; readonly train: SourceArgs };
   readonly baseImages: { readonly base: pulumi.Input<string>; readonly wheels: pulumi.Input<string> };
-  /** Stage -> namespace, in the order of promotion. */
-  readonly stages: Readonly<Record<string, string>>;
+  /** In the order of promotion. */
+  readonly stages: readonly string[];
   readonly applicationNamespace: pulumi.Input<string>;
   readonly namespace: pulumi.Input<string>;
   readonly limits: Required<PipelineLimits>;
@@ -46,8 +46,8 @@ export const DEFAULT_LIMITS: Required<PipelineLimits> = {
   rolloutSeconds: 180,
 };
 
-/** What the namespaces of all stages begin with. */
-export const STAGE_NAMESPACE_PREFIX = "gourmetgram-";
+/** What the namespaces and the Applications of all stages begin with. */
+export const STAGE_PREFIX = "gourmetgram-";
 
 /** The environment of every step, as `workflows/steps/settings.py` reads it. */
 export function renderSettings(args: SettingsArgs): Record<string, pulumi.Input<string>> {
@@ -64,8 +64,8 @@ export function renderSettings(args: SettingsArgs): Record<string, pulumi.Input<
     BUILDKIT_ADDRESS: args.buildkitAddress,
     BASE_IMAGE: args.baseImages.base,
     WHEELS_IMAGE: args.baseImages.wheels,
-    STAGES: Object.keys(args.stages).join(","),
-    STAGE_NAMESPACE_PREFIX,
+    STAGES: args.stages.join(","),
+    STAGE_NAMESPACE_PREFIX: STAGE_PREFIX,
     APPLICATION_NAMESPACE: args.applicationNamespace,
     LEDGER_NAMESPACE: args.namespace,
     LOAD_REQUESTS: String(args.limits.loadRequests),

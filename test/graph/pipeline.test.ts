@@ -23,6 +23,11 @@ function graphOf(change: Change = {}, options: { preview?: boolean } = {}): Prom
     const provider = new k8s.Provider("cluster", { kubeconfig: pulumi.secret("{}") });
     const definition = new k8s.core.v1.Namespace("definitions", {}, { provider });
     const registry = new k8s.core.v1.Namespace("registry-ready", {}, { provider });
+    const namespace = new k8s.core.v1.Namespace(
+      "staging",
+      { metadata: { name: "gourmetgram-staging" } },
+      { provider },
+    );
     const login = (username: "pull" | "push") => ({
       host: "registry.example:5000",
       username,
@@ -36,7 +41,7 @@ function graphOf(change: Change = {}, options: { preview?: boolean } = {}): Prom
         definitions: [definition],
         applicationNamespace: "argocd",
         stages: {
-          staging: "gourmetgram-staging",
+          staging: namespace.metadata.name,
           canary: "gourmetgram-canary",
           production: "gourmetgram-production",
         },
@@ -153,7 +158,9 @@ describe("the pipeline", () => {
   });
 
   test("keeps the rules of all objects", () => {
-    expect(objectProblems(graph).filter((line) => !/^(registry-ready|definitions) /.test(line))).toEqual([]);
+    expect(
+      objectProblems(graph).filter((line) => !/^(registry-ready|definitions|staging) /.test(line)),
+    ).toEqual([]);
     expect(openSecrets(graph)).toEqual([]);
     const pods = podTemplates(graph);
     expect(pods.map(({ node }) => node.name).sort()).toEqual(["pipeline-first-run", "pipeline-mlflow-user"]);
@@ -206,6 +213,13 @@ describe("the pipeline", () => {
         }
         if (rule.resources.includes("applications")) expect(rule.resourceNames).toHaveLength(3);
       }
+    });
+
+    test("in a stage wait for its namespace, and for nothing of another stage", () => {
+      const namespace = graph.get("staging");
+      expect(graph.waits(graph.get("pipeline-deployer-staging", "Role"), namespace)).toBe(true);
+      expect(graph.waits(graph.get("pipeline-deployer-canary", "Role"), namespace)).toBe(false);
+      expect(graph.waits(graph.get("pipeline-train-model"), namespace)).toBe(false);
     });
 
     test("are given to accounts of the workflows' namespace only", () => {

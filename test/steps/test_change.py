@@ -270,7 +270,6 @@ class Failing(Case):
             "slow-pull": Code.ImagePullBackOff,
             "pending": Code.RolloutTimeout,
             "mute": Code.SmokeFailed,
-            "classless": Code.SmokeFailed,
             "liar": Code.WrongVersion,
         }
         for behaviour, code in expected.items():
@@ -278,6 +277,22 @@ class Failing(Case):
                 self.setUp()
                 self.world.behaviour[version(6).digest] = behaviour
                 self.check(code)
+
+    def test_the_first_stage_leaves_judging_to_its_gates(self):
+        self.world.behaviour[version(6).digest] = "classless"
+        deploy(self.world, 6)
+        self.assert_at_rest("staging", version(6))
+        rest(self.world, 6)
+        self.assert_at_rest("staging", version(5))
+
+    def test_a_stage_without_gates_judges_for_itself(self):
+        self.world.run("production", 4, 5)
+        self.world.know(6)
+        self.world.write("production", book.DEPLOYED, version(6), version(5))
+        self.world.write("production", book.REVERTED, version(5), version(6))
+        self.world.behaviour[version(6).digest] = "classless"
+        self.refused(Code.SmokeFailed, deploy, self.world, 6, "production")
+        self.assert_at_rest("production", version(5))
 
     def test_two_in_a_row(self):
         self.world.behaviour = {version(6).digest: "crash", version(7).digest: "oom"}

@@ -430,14 +430,15 @@ class Crane(Case):
 
 class Builds(Case):
     KNOWN = Settings({"REGISTRY": "registry.example:5000", "BUILDKIT_ADDRESS": "tcp://buildkitd:1234"})
+    restart = 0.0
 
     def build(self, text: str) -> str:
         self.program("buildctl", f"#!/bin/sh\n{text}\n")
         context = self.folder() / "source"
         context.mkdir()
         wanted = Build(context, "app", "app-1.0.1", {"MODEL_VERSION": "1.0.1"}, {"a": "b c"})
-        with mock.patch("builtins.print"):
-            return builder.build(self.KNOWN, wanted, 5)
+        with mock.patch("builtins.print"), mock.patch.object(builder, "RESTART_SECONDS", self.restart):
+            return builder.build(self.KNOWN, wanted, 20)
 
     def test_digest(self):
         metadata = json.dumps({"containerimage.digest": version(1).digest})
@@ -445,15 +446,24 @@ class Builds(Case):
         self.assertEqual(found, version(1).digest)
         self.refused(Code.BuildFailed, self.build, "exit 0")
 
+    def test_a_builder_that_restarts(self):
+        self.restart = 30.0
+        metadata = json.dumps({"containerimage.digest": version(1).digest})
+        marker = self.folder() / "seen"
+        text = f"""[ -e {marker} ] || {{ touch {marker}; echo 'connection refused' >&2; exit 1; }}
+while [ "$1" != --metadata-file ]; do shift; done; echo '{metadata}' >"$2" """
+        with mock.patch("time.sleep"):
+            self.assertEqual(self.build(text), version(1).digest)
+
     def test_command_line(self):
         wanted = Build(Path("/tmp/x/source"), "app", "t", {"A": "1"}, {"l": "b c"})
         found = builder.arguments(self.KNOWN, wanted, Path("/tmp/x/m.json"))
         text = " ".join(found)
         self.assertIn("label:l=b c", found)
         self.assertIn("build-arg:A=1", found)
-        self.assertIn("--tlskey /run/secrets/buildkit/key.pem", text)
-        self.assertIn("name=registry.example:5000/app:t,push=true", text)
-        self.assertIn("--import-cache type=registry,ref=registry.example:5000/app:buildcache", text)
+        self.assertIn("--tlsdir /run/secrets/buildkit", text)
+        self.assertIn("name=registry.example:5000/app:t,push=true,oci-mediatypes=true,compression=zstd", text)
+        self.assertIn("--import-cache type=registry,ref=registry.example:5000/app:cache", text)
 
     def test_faults_by_name(self):
         expected = {

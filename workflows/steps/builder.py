@@ -1,6 +1,7 @@
 """Images built by BuildKit inside the cluster, pushed by digest."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,20 @@ from settings import Settings, check_digest
 FULL = ("no space left on device", "disk quota exceeded", "ENOSPC")
 UNREACHABLE = (
     "connection refused",
+    "connection reset",
+    "error reading from server",
     "no such host",
     "i/o timeout",
     "context deadline exceeded",
     "failed to list workers",
     "transport: error while dialing",
 )
+# A restart of buildkitd or of the registry is over by then.
+RESTART_SECONDS = 60
+MAY_PASS = frozenset({Code.BuilderUnavailable, Code.RegistryUnavailable})
+# Faster than gzip, nine times for the largest layer. The same for image and cache, or each layer is packed
+# twice.
+COMPRESSION = "oci-mediatypes=true,compression=zstd"
 REGISTRY_DOWN = (
     "failed to do request",
     "failed to push",
@@ -38,12 +47,24 @@ class Build:
 
 
 def build(settings: Settings, wanted: Build, timeout: float = 1200) -> str:
-    """Builds and pushes; returns the digest. Layers come from and go to the registry's cache."""
+    """
+    Builds and pushes; returns the digest. Layers come from and go to the registry's cache. Begins anew while
+    builder or registry start: what was built before that is in the cache.
+    """
     metadata = wanted.context.parent / "build-metadata.json"
-    metadata.unlink(missing_ok=True)
-    ended = command.run(arguments(settings, wanted, metadata), timeout=timeout, show=True)
-    if ended.status != 0:
-        raise failure(ended)
+    deadline = time.monotonic() + timeout
+    patience = time.monotonic() + min(RESTART_SECONDS, timeout / 2)
+    while True:
+        metadata.unlink(missing_ok=True)
+        left = max(1.0, deadline - time.monotonic())
+        ended = command.run(arguments(settings, wanted, metadata), timeout=left, show=True)
+        if ended.status == 0:
+            break
+        error = failure(ended)
+        if error.code not in MAY_PASS or time.monotonic() > patience:
+            raise error
+        print(f"once more: {error}", flush=True)
+        time.sleep(3)
     try:
         digest = json.loads(metadata.read_text())["containerimage.digest"]
     except (OSError, ValueError, KeyError) as error:
@@ -53,21 +74,16 @@ def build(settings: Settings, wanted: Build, timeout: float = 1200) -> str:
 
 def arguments(settings: Settings, wanted: Build, metadata: Path) -> list[str]:
     """The command line: no secret is in it, the registry's login is read from $DOCKER_CONFIG."""
-    keys = settings.optional("BUILDKIT_KEYS", "/run/secrets/buildkit")
     name = f"{settings.text('REGISTRY')}/{wanted.repository}"
-    cache = f"type=registry,ref={name}:buildcache"
+    cache = f"type=registry,ref={name}:cache"
     options = {f"build-arg:{key}": value for key, value in sorted(wanted.arguments.items())}
     options |= {f"label:{key}": value for key, value in sorted(wanted.labels.items())}
     return [
         "buildctl",
         "--addr",
         settings.text("BUILDKIT_ADDRESS"),
-        "--tlscacert",
-        f"{keys}/ca.pem",
-        "--tlscert",
-        f"{keys}/cert.pem",
-        "--tlskey",
-        f"{keys}/key.pem",
+        "--tlsdir",
+        settings.optional("BUILDKIT_KEYS", "/run/secrets/buildkit"),
         "build",
         "--progress",
         "plain",
@@ -79,11 +95,11 @@ def arguments(settings: Settings, wanted: Build, metadata: Path) -> list[str]:
         f"dockerfile={wanted.context}",
         *[part for key, value in options.items() for part in ("--opt", f"{key}={value}")],
         "--output",
-        f"type=image,name={name}:{wanted.tag},push=true,oci-mediatypes=true",
+        f"type=image,name={name}:{wanted.tag},push=true,{COMPRESSION}",
         "--import-cache",
         cache,
         "--export-cache",
-        f"{cache},mode=max,image-manifest=true,oci-mediatypes=true,ignore-error=true",
+        f"{cache},mode=max,image-manifest=true,{COMPRESSION},ignore-error=true",
         "--metadata-file",
         str(metadata),
     ]

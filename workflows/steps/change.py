@@ -153,7 +153,8 @@ class Promotion:
             # As much time is kept for the way back as for the way there.
             half = (self.budget.left() - RESERVE_SECONDS) / 2
             self.stages.wait_serving(stage, to, self.budget.part(self.rollout_seconds, half))
-            self.stages.smoke(stage, to)
+            gated = stage == self.settings.stages[0] and change.action == book.DEPLOYED
+            self.stages.smoke(stage, to, judged=not gated)
             if not self.is_open(started):
                 raise StepError(Code.Superseded, f"the change of {stage} was ended by another step")
             done = change.entry(change.action, origin)
