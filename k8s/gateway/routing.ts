@@ -63,7 +63,7 @@ export function renderArguments(
     "--providers.kubernetesgateway.nativelbbydefault=true",
     // A connection for each request: none is left to a pod that ends, and every pod of a Service gets its share.
     "--serverstransport.maxidleconnsperhost=-1",
-    "--serverstransport.forwardingtimeouts.dialtimeout=3s",
+    "--serverstransport.forwardingtimeouts.dialtimeout=2s",
   ];
 }
 
@@ -75,9 +75,9 @@ export function renderRouting(
   return {
     http: {
       middlewares: {
-        // Only what reached no server is tried again, so no request is done twice. Two seconds in all, which is longer than a
-        // health check needs to find the server gone; a request of a client bound to it goes elsewhere then.
-        [RECONNECT]: { retry: { attempts: 6, initialInterval: "300ms" } },
+        // Only what reached no server is tried again, so no request is done twice. Six seconds in all: longer than it takes to
+        // find a server gone whose node is, too (a check each second, two to connect). Then its clients go elsewhere.
+        [RECONNECT]: { retry: { attempts: 10, initialInterval: "500ms" } },
       },
       services: {
         ...Object.fromEntries(
