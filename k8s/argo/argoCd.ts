@@ -70,7 +70,7 @@ export interface ArgoCdArgs {
  * Argo CD in the namespace `argocd`: API server with login, repository server, application controller and their cache. It
  * sees and changes the given namespaces only, and there only the kinds of `MANAGED_KINDS`.
  *
- * Waits for: nothing but the cluster. Applications need `project` and `createArgoCdAccess`. Costs: four pods, 300 MiB.
+ * Waits for: nothing but the cluster. Applications need `project` and `createArgoCdAccess`. Costs: four pods, 140 MiB.
  * ```ts
  * new ArgoCd("argo-cd", { images, manifestsFolder, repositories: ["http://git/infra.git"], namespaces: ["gourmetgram-staging"] });
  * ```

@@ -66,7 +66,7 @@ export interface Webhook {
  * Argo Events in the namespace `argo-events`, for this namespace only: controller, event bus on NATS, a webhook for GitHub's
  * push events that refuses what is not signed, and a sensor that makes a workflow of each push to a branch.
  *
- * Waits for: nothing but the cluster and the workflows' namespace. Costs: four pods of 130 MiB together, one volume.
+ * Waits for: nothing but the cluster and the workflows' namespace. Costs: four pods of 80 MiB together, one volume.
  * ```ts
  * new ArgoEvents("argo-events", { images, manifestsFolder, repository: "gourmetgram/gourmetgram-train",
  *   workflow: { namespace: workflows.namespace, template: "train-model" } });

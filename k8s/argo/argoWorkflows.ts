@@ -57,7 +57,7 @@ export interface ArgoWorkflowsArgs {
  * Argo Workflows in the namespace `argo`, for this namespace only: a controller, and a server with login by token. Ended
  * workflows are archived in PostgreSQL, logs and artifacts in a bucket. Workflows have to name a template of the namespace.
  *
- * Waits for: the database and the bucket, nothing else of the platform. Costs: two pods, 100 MiB.
+ * Waits for: the database and the bucket, nothing else of the platform. Costs: two pods, 50 MiB.
  * ```ts
  * new ArgoWorkflows("argo-workflows", { images, manifestsFolder, database: platform.databases.argo, bucket: platform.buckets.argo });
  * ```

@@ -35,7 +35,7 @@ export interface NatsBusArgs {
 /**
  * NATS with JetStream in one pod: TLS with an authority of its own, one user, events on a volume.
  *
- * Waits for: a node that has the volume. `url` is released when it answers. Costs: one pod of 25 MiB, one volume.
+ * Waits for: a node that has the volume. `url` is released when it answers. Costs: one pod of 5 MiB, one volume.
  * ```ts
  * new NatsBus("bus", { namespace, image, storage: "1Gi", clients: [{ name: "sensor" }] });
  * ```
