@@ -10,8 +10,8 @@ import { createCredentials, secretData } from "../platform/credentials";
 import { createDefaultDeny, createTraffic } from "../platform/networkPolicies";
 import { checksum, scratchVolume } from "../platform/restricted";
 import { createStatefulService, type StatefulService } from "../platform/statefulService";
+import { passwordLine } from "../registry/registryLogin";
 import { checkGitServer } from "./gitChecks";
-import { htpasswdLine } from "./htpasswd";
 import { type RepositorySeed, renderSeed } from "./seed";
 
 type Container = k8s.types.input.core.v1.Container;
@@ -192,7 +192,7 @@ function createServer(
     };
   });
   const secrets = {
-    htpasswd: password.apply((known) => htpasswdLine(PUSHER, known)),
+    htpasswd: password.apply((known) => passwordLine(PUSHER, known)),
     ...(args.webhook ? { secret: args.webhook.secret } : {}),
   };
   const secret = new k8s.core.v1.Secret(

@@ -2,7 +2,7 @@ import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import { beforeAll, describe, expect, test } from "vitest";
 import { GitServer, type GitServerArgs } from "../../k8s/git/gitServer";
-import { htpasswdLine } from "../../k8s/git/htpasswd";
+import { passwordLine } from "../../k8s/registry/registryLogin";
 import { fakePassword } from "../support/fakeOutputs";
 import { type Graph, recordGraph } from "../support/graph";
 import { objectProblems, openSecrets, podTemplates } from "../support/kubernetesRules";
@@ -106,7 +106,7 @@ describe("the Git server", () => {
       ]),
     );
     expect(decoded).toEqual({
-      htpasswd: htpasswdLine("git", fakePassword("git-push")),
+      htpasswd: passwordLine("git", fakePassword("git-push")),
       secret: webhookSecret,
     });
     const mounted = (name: string) => {
