@@ -157,7 +157,7 @@ export class Delivery extends pulumi.ComponentResource {
         namespace: workflows.namespace,
         definitions: workflows.definitions,
         applicationNamespace: argoCd.namespace,
-        stages: Object.fromEntries(stages.map((stage) => [stage, stageNamespace(stage)])),
+        stages: Object.fromEntries(stages.map((stage) => [stage, required(appStages, stage).namespace])),
         manifests: renderPipeline({
           namespace: WORKFLOWS_NAMESPACE,
           image: imageRef("pipeline"),

@@ -57,4 +57,45 @@ function writeManifests(folder: string): void {
     ];
     writeFileSync(join(folder, `${name}.yaml`), objects.map((object) => stringify(object)).join("---\n"));
   }
+  for (const [name, kinds] of Object.entries(definitions)) {
+    const objects = kinds.map((kind) => definition(kind));
+    writeFileSync(join(folder, `${name}.yaml`), objects.map((object) => stringify(object)).join("---\n"));
+  }
+}
+
+/** Kinds of the upstream releases, by manifest. */
+const definitions = {
+  "argo-cd-crds": ["applications.argoproj.io", "applicationsets.argoproj.io", "appprojects.argoproj.io"],
+  "argo-workflows-crds": [
+    "clusterworkflowtemplates.argoproj.io",
+    "cronworkflows.argoproj.io",
+    "workflows.argoproj.io",
+    "workflowtaskresults.argoproj.io",
+    "workflowtasksets.argoproj.io",
+    "workflowtemplates.argoproj.io",
+  ],
+  "argo-events-crds": ["eventbus.argoproj.io", "eventsources.argoproj.io", "sensors.argoproj.io"],
+  "gateway-api-crds": [
+    "gatewayclasses.gateway.networking.k8s.io",
+    "gateways.gateway.networking.k8s.io",
+    "httproutes.gateway.networking.k8s.io",
+    "referencegrants.gateway.networking.k8s.io",
+  ],
+};
+
+function definition(name: string): object {
+  const [plural, ...group] = name.split(".");
+  return {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name },
+    spec: {
+      group: group.join("."),
+      names: { plural, kind: plural },
+      scope: "Namespaced",
+      versions: [
+        { name: "v1", served: true, storage: true, schema: { openAPIV3Schema: { type: "object" } } },
+      ],
+    },
+  };
 }

@@ -89,7 +89,7 @@ export function pipelineSteps(settings: ResolvedSettings) {
     (inputs) =>
       trainingPod(settings, {
         image: inputs.image,
-        command: ["python", "-m", "gourmetgram_train"],
+        command: ["python3", "-m", "training"],
         deadlineSeconds: settings.trainSeconds,
         // A second training registers a model of its own: it is not repeated.
         env: {
