@@ -393,7 +393,8 @@ function podSpec(args: {
           { name: "config", mountPath: CONFIG_FOLDER, readOnly: true },
           { name: "tls", mountPath: TLS_FOLDER, readOnly: true },
           { name: "cache", mountPath: cacheFolder },
-          { name: "run", mountPath: RUN_FOLDER },
+          // As root, runc and the daemon keep their state in /run itself.
+          { name: "run", mountPath: rootless ? RUN_FOLDER : "/run" },
           { name: "tmp", mountPath: "/tmp" },
         ],
       },

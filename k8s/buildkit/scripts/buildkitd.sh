@@ -13,4 +13,5 @@ fi
 for folder in /sys/fs/cgroup /sys/fs/cgroup/*/; do
   if mountpoint -q "$folder"; then mount -o remount,rw,bind "$folder"; fi
 done
+mkdir -p "$(dirname "$SOCKET")"
 exec buildkitd --rootless --addr "unix://$SOCKET" --oci-worker-no-process-sandbox "$@"
