@@ -6,6 +6,7 @@ import { API_SERVER_PORTS } from "../argo/controllerPod";
 import { createAccount } from "../argo/rbac";
 import { createTraffic } from "../platform/networkPolicies";
 import { restrictedContainer, restrictedPod, scratchVolume } from "../platform/restricted";
+import { replaceWhenFailed } from "../platform/setupJob";
 
 const UID = 1000;
 const STARTER: LabelArgs = { name: "pipeline-starter", component: "pipeline" };
@@ -73,6 +74,7 @@ export class FirstRun extends pulumi.ComponentResource {
             .apply((image) => `${args.template}-${hashOf(`${image} ${args.key} ${timeout}`)}`),
           namespace: args.namespace,
           labels: labels(STARTER),
+          annotations: replaceWhenFailed,
         },
         spec: {
           backoffLimit: 3,

@@ -4,6 +4,9 @@ import * as pulumi from "@pulumi/pulumi";
 import { type LabelArgs, labels } from "../../components/labels";
 import { checksum, restrictedContainer, restrictedPod, scratchVolume } from "./restricted";
 
+/** A Job that failed stays failed: the next `up` makes it anew. */
+export const replaceWhenFailed = { "pulumi.com/replaceUnready": "true" } as const;
+
 export interface SetupJobArgs {
   readonly namespace: pulumi.Input<string>;
   /** Kubernetes name, to which a hash is added; at most 54 characters. Shape: plain. */
@@ -63,6 +66,7 @@ export class SetupJob extends pulumi.ComponentResource {
           name: pulumi.interpolate`${args.objectName}-${hash}`,
           namespace: args.namespace,
           labels: metadataLabels,
+          annotations: replaceWhenFailed,
         },
         spec: {
           // No ttlSecondsAfterFinished: a Job that removes itself looks deleted by hand to the next refresh.
