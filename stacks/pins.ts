@@ -155,8 +155,8 @@ export interface ManifestRow {
   readonly moduleVersion: string;
   /** Files inside the module, concatenated in this order. */
   readonly files: readonly string[];
-  /** Take only the custom resource definitions, or only the rest. @default everything */
-  readonly select?: "definitions" | "objects";
+  /** Take only the custom resource definitions. @default everything */
+  readonly select?: "definitions";
 }
 
 /** The root file system of local machines. */
@@ -685,6 +685,7 @@ export const pins = {
     version: helmVersion,
     module: "helm.sh/helm/v3",
     moduleVersion: helmVersion,
+    keep: true,
     programs: {
       helm: {
         package: "helm.sh/helm/v3/cmd/helm",
@@ -1329,15 +1330,6 @@ export const pins = {
     ),
     select: "definitions",
   },
-  "manifest-traefik-crds": {
-    kind: "manifest",
-    version: traefikVersion,
-    download: tree("traefik/traefik", traefikVersion),
-    module: "github.com/traefik/traefik/v3",
-    moduleVersion: traefikVersion,
-    files: ["docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"],
-    select: "definitions",
-  },
   "manifest-argo-workflows-crds": {
     kind: "manifest",
     version: argoWorkflowsVersion,
@@ -1358,27 +1350,6 @@ export const pins = {
     select: "definitions",
   },
   // As `namespace-install`, before its two patches: both programs get `--namespaced`.
-  "manifest-argo-workflows": {
-    kind: "manifest",
-    version: argoWorkflowsVersion,
-    download: tree("argoproj/argo-workflows", argoWorkflowsVersion),
-    module: "github.com/argoproj/argo-workflows/v3",
-    moduleVersion: argoWorkflowsVersion,
-    files: [
-      "manifests/base/workflow-controller/workflow-controller-sa.yaml",
-      "manifests/base/workflow-controller/workflow-controller-configmap.yaml",
-      "manifests/base/workflow-controller/workflow-controller-priorityclass.yaml",
-      "manifests/base/workflow-controller/workflow-controller-deployment.yaml",
-      "manifests/base/argo-server/argo-server-sa.yaml",
-      "manifests/base/argo-server/argo-server-service.yaml",
-      "manifests/base/argo-server/argo-server-deployment.yaml",
-      "manifests/namespace-install/workflow-controller-rbac/workflow-controller-role.yaml",
-      "manifests/namespace-install/workflow-controller-rbac/workflow-controller-rolebinding.yaml",
-      "manifests/namespace-install/argo-server-rbac/argo-server-role.yaml",
-      "manifests/namespace-install/argo-server-rbac/argo-server-rolebinding.yaml",
-    ],
-    select: "objects",
-  },
   "manifest-argo-events-crds": {
     kind: "manifest",
     version: argoEventsVersion,
@@ -1388,15 +1359,6 @@ export const pins = {
     files: ["manifests/namespace-install.yaml"],
     select: "definitions",
   },
-  "manifest-argo-events": {
-    kind: "manifest",
-    version: argoEventsVersion,
-    download: tree("argoproj/argo-events", argoEventsVersion),
-    module: "github.com/argoproj/argo-events",
-    moduleVersion: argoEventsVersion,
-    files: ["manifests/namespace-install.yaml"],
-    select: "objects",
-  },
   "manifest-argo-cd-crds": {
     kind: "manifest",
     version: argoCdVersion,
@@ -1405,15 +1367,6 @@ export const pins = {
     moduleVersion: argoCdVersion,
     files: ["application", "appproject", "applicationset"].map((kind) => `manifests/crds/${kind}-crd.yaml`),
     select: "definitions",
-  },
-  "manifest-argo-cd": {
-    kind: "manifest",
-    version: argoCdVersion,
-    download: tree("argoproj/argo-cd", argoCdVersion),
-    module: "github.com/argoproj/argo-cd/v3",
-    moduleVersion: argoCdVersion,
-    files: ["manifests/namespace-install.yaml"],
-    select: "objects",
   },
 } as const satisfies Record<string, PinRow>;
 

@@ -58,7 +58,7 @@ export function packManifest(text: string, select?: ManifestRow["select"]): stri
     .flatMap((object) =>
       object["kind"] === "List" ? ((object["items"] as readonly JsonObject[] | undefined) ?? []) : [object],
     )
-    .filter((object) => select === undefined || isDefinition(object) === (select === "definitions"));
+    .filter((object) => select === undefined || isDefinition(object));
   if (objects.length === 0) throw new Error("the manifest holds no object of the wanted kind");
   return objects
     .map((object) => `--- ${JSON.stringify(isDefinition(object) ? slimDefinition(object) : object)}\n`)
