@@ -40,8 +40,8 @@ export interface AccessOutput {
 
 export interface AccessArgs {
   readonly spec: EnvironmentSpec;
-  /** Folder of the upstream manifests. */
-  readonly manifestsFolder: string;
+  /** Kinds of Gateway API. */
+  readonly definitions: readonly pulumi.Resource[];
   readonly cluster: Cluster;
   /** The stages there are, by name. */
   readonly stages: Readonly<Record<string, AppStage>>;
@@ -60,7 +60,7 @@ export class Access extends pulumi.ComponentResource {
       "gateway",
       {
         image: imageRef("traefik"),
-        manifestsFolder: args.manifestsFolder,
+        definitions: args.definitions,
         edge: { node: cluster.home.name, address: cluster.home.spec.address },
         services: gatewayServices(spec, stages),
         weighted: weightedServices(spec),

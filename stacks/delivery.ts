@@ -32,6 +32,8 @@ export interface DeliveryArgs {
   readonly spec: EnvironmentSpec;
   /** Folder of the upstream manifests. */
   readonly manifestsFolder: string;
+  /** Kinds of Gateway API. */
+  readonly definitions: readonly pulumi.Resource[];
   readonly cluster: Cluster;
   readonly platform: Platform;
 }
@@ -135,7 +137,7 @@ export class Delivery extends pulumi.ComponentResource {
     const appStages = Object.fromEntries(
       stages.map((stage) => [
         stage,
-        createStage(stage, { spec, registry, argoCd, repository: repositories.infra }, child),
+        createStage(stage, { ...args, registry, argoCd, repository: repositories.infra }, child),
       ]),
     );
     new RegistryRetention(
@@ -277,15 +279,14 @@ function repositoryName(spec: EnvironmentSpec): string {
 
 function createStage(
   stage: Stage,
-  from: {
-    readonly spec: EnvironmentSpec;
+  from: Pick<DeliveryArgs, "spec" | "definitions"> & {
     readonly registry: Registry;
     readonly argoCd: ArgoCd;
     readonly repository: Repositories["infra"];
   },
   opts: pulumi.ComponentResourceOptions,
 ): AppStage {
-  const { spec, registry, argoCd, repository } = from;
+  const { spec, definitions, registry, argoCd, repository } = from;
   const size = spec.stages[stage];
   if (size === undefined) throw new Error(`the environment has no stage ${stage}`);
   return new AppStage(
@@ -305,6 +306,7 @@ function createStage(
         },
       }),
       pipelineNamespace: WORKFLOWS_NAMESPACE,
+      definitions,
     },
     opts,
   );

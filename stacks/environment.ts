@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { LocalMachines } from "../infra/local/machines";
 import { WORKFLOWS_NAMESPACE } from "../k8s/argo/argoWorkflows";
 import { Cluster } from "../k8s/cluster/cluster";
-import { GATEWAY_NAMESPACE } from "../k8s/gateway/gateway";
+import { createGatewayDefinitions, GATEWAY_NAMESPACE } from "../k8s/gateway/gateway";
 import { type Login, Platform } from "../k8s/platform/platform";
 import { Access, type AccessOutput } from "./access";
 import type { BundleLocation, Layer } from "./config";
@@ -69,14 +69,16 @@ export class Environment extends pulumi.ComponentResource {
     };
     const platform = layer < 2 || !cluster ? undefined : createPlatform(args, cluster, inCluster);
     const manifestsFolder = join(bundle.bundleDir, "manifests");
+    const definitions =
+      layer < 3 || !inCluster ? [] : createGatewayDefinitions("gateway-api", manifestsFolder, inCluster);
     const delivery =
       layer < 3 || !cluster || !platform || Object.keys(spec.stages).length === 0
         ? undefined
-        : new Delivery("delivery", { spec, manifestsFolder, cluster, platform }, inCluster);
+        : new Delivery("delivery", { spec, manifestsFolder, definitions, cluster, platform }, inCluster);
     const access =
       layer < 3 || !cluster
         ? undefined
-        : new Access("access", { spec, manifestsFolder, cluster, stages: delivery?.stages ?? {} }, inCluster);
+        : new Access("access", { spec, definitions, cluster, stages: delivery?.stages ?? {} }, inCluster);
 
     this.outputs = {
       ...(cluster && { kubeconfig: cluster.access.kubeconfig }),

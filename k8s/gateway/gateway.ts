@@ -72,8 +72,8 @@ export interface WeightedBackend extends ServiceBackend {
 export interface GatewayArgs {
   /** Traefik 3.5. */
   readonly image: pulumi.Input<string>;
-  /** Folder with `gateway-api-crds.yaml`, the standard channel of Gateway API. */
-  readonly manifestsFolder: string;
+  /** Kinds of Gateway API, by `createGatewayDefinitions`. */
+  readonly definitions: readonly pulumi.Resource[];
   /** Node that opens the public ports, and the address or name by which people reach it. */
   readonly edge: { readonly node: pulumi.Input<string>; readonly address: pulumi.Input<string> };
   /** By name, which is also the listener's. Shape: plain but for `routesFrom`. */
@@ -92,7 +92,7 @@ export interface GatewayArgs {
  * Waits for: the cluster of its provider and the namespaces in `routesFrom`; `ready` when routes are served. Costs: one pod of
  * about 60 MiB and, on the edge node, a port for each public service.
  * ```ts
- * new Gateway("gateway", { image, manifestsFolder, edge: { node: "node1", address: "10.87.0.11" },
+ * new Gateway("gateway", { image, definitions, edge: { node: "node1", address: "10.87.0.11" },
  *   services: { mlflow: { port: 8000, exposure: "tunnel", backend: { namespace: "platform", service: "mlflow", port: 8000 } } } });
  * ```
  * @throws ProblemsError with every wrong argument
@@ -122,16 +122,11 @@ export class Gateway extends pulumi.ComponentResource {
     this.namespace = namespace.metadata.name;
     createDefaultDeny(name, { namespace: this.namespace, labels: APPLICATION }, child);
     createPolicies(name, args, this.namespace, child);
-    const definitions = Object.values(
-      createManifest(
-        `${name}-crds`,
-        "gateway-api",
-        readManifest(`${args.manifestsFolder}/gateway-api-crds.yaml`),
-        child,
-      ),
-    );
     // The API server refuses objects of kinds it does not know yet.
-    const gateway = createGateway(name, args, this.namespace, { ...child, dependsOn: definitions });
+    const gateway = createGateway(name, args, this.namespace, {
+      ...child,
+      dependsOn: [...args.definitions],
+    });
     const account = createGatewayAccess(name, { namespace: this.namespace, stages }, child);
     const routing = createRouting(name, args, this.namespace, child);
     const service = createService(name, args, this.namespace, child);
@@ -145,7 +140,7 @@ export class Gateway extends pulumi.ComponentResource {
         watched: pulumi.all([this.namespace, ...Object.values(stages)]),
       },
       // Without kinds and rights its first questions fail, and it waits longer and longer before it asks again.
-      { ...child, dependsOn: [...definitions, ...account.bindings, ...gateway] },
+      { ...child, dependsOn: [...args.definitions, ...account.bindings, ...gateway] },
     );
 
     this.clusterAddress = pulumi.all([service.spec.clusterIP, this.ready.id]).apply(([address]) => address);
@@ -163,6 +158,22 @@ export class Gateway extends pulumi.ComponentResource {
     );
     this.registerOutputs({ urls: this.urls, clusterAddress: this.clusterAddress });
   }
+}
+
+/**
+ * The kinds of Gateway API's standard channel, one resource each. Apart from the gateway, because routes of the stages need
+ * them, and the gateway needs the stages' namespaces.
+ *
+ * @param manifestsFolder folder with `gateway-api-crds.yaml`
+ */
+export function createGatewayDefinitions(
+  name: string,
+  manifestsFolder: string,
+  opts: pulumi.CustomResourceOptions,
+): pulumi.CustomResource[] {
+  return Object.values(
+    createManifest(name, "gateway-api", readManifest(`${manifestsFolder}/gateway-api-crds.yaml`), opts),
+  );
 }
 
 /** `http://10.87.0.11`, with the port unless it is HTTP's own. */

@@ -5,7 +5,6 @@ import { type LabelArgs, labels } from "../../components/labels";
 import { ProblemsError } from "../../components/problems";
 import { createArgoCdAccess } from "../argo/argoCdAccess";
 import { IN_CLUSTER } from "../argo/argoCdSettings";
-import { grant, type PolicyRule, READ } from "../argo/rbac";
 import { createDefaultDeny, createTraffic, namespaceOf, type Peer } from "../platform/networkPolicies";
 import { createRegistrySecret, type RegistryLogin } from "../registry/registryLogin";
 import { checkAppStage } from "./appStageChecks";
@@ -23,12 +22,6 @@ const WORKFLOW_LABEL = "workflows.argoproj.io/workflow";
 /** Namespace, and name of the Application, of a stage. */
 export function stageNamespace(stage: string): string {
   return `gourmetgram-${stage}`;
-}
-
-/** A ServiceAccount, which may live in another namespace. */
-export interface StageAccount {
-  readonly name: pulumi.Input<string>;
-  readonly namespace: pulumi.Input<string>;
 }
 
 export interface AppStageArgs extends StageSize {
@@ -53,15 +46,13 @@ export interface AppStageArgs extends StageSize {
   readonly route?: StageRoute;
   /** Namespace of the workflows that ask and test the app. */
   readonly pipelineNamespace: pulumi.Input<string>;
-  /** May change which version the stage runs, and watch it come. Shape: plain. @default nobody */
-  readonly deployers?: Readonly<Record<string, StageAccount>>;
-  /** May look at what the stage runs, and at its memory. Shape: plain. @default nobody */
-  readonly testers?: Readonly<Record<string, StageAccount>>;
+  /** Kinds of Gateway API: done when the chart's route can be made. @default none: they are known */
+  readonly definitions?: readonly pulumi.Resource[];
 }
 
 /**
  * One stage of the app: a namespace at the Pod Security level `restricted`, closed to all traffic but the gateway's and the
- * pipeline's, with a quota, the rights of those who deploy and test, and the Argo CD Application that keeps the chart's
+ * pipeline's, with a quota and the Argo CD Application that keeps the chart's
  * objects there. Nothing runs until a promotion has set an image digest on the Application; no `up` ever sets or resets it.
  *
  * Waits for: the cluster, and Argo CD's project. Costs: nothing, until something is deployed; then `replicas` times `resources`.
@@ -114,10 +105,10 @@ export class AppStage extends pulumi.ComponentResource {
     const application = createApplication(
       name,
       { ...args, namespace: this.namespace, labels: own, values: { ...this.values, pullSecret } },
-      // All a pod needs before Argo CD makes one: it would fail, and be tried again later and later.
-      { ...child, dependsOn: [...limits, account, ...rights] },
+      // All a pod needs before Argo CD makes one: it would fail, and be tried again later and later. And the kinds: Argo CD
+      // looks for them when it meets the first Application.
+      { ...child, dependsOn: [...limits, account, ...rights, ...(args.definitions ?? [])] },
     );
-    createRights(name, args, this.namespace, own, child);
 
     this.application = application.metadata.name;
     this.endpoint = endpointOf(this.namespace);
@@ -209,48 +200,6 @@ function createPullSecret(
     : createRegistrySecret(`${name}-pull`, { namespace, login, objectName: PULL_SECRET }, opts);
 }
 
-/** Rights of the pipeline: on the Application, and on what comes of it. */
-function createRights(
-  name: string,
-  args: AppStageArgs,
-  namespace: pulumi.Input<string>,
-  own: LabelArgs,
-  opts: pulumi.CustomResourceOptions,
-): void {
-  const look: PolicyRule[] = [
-    { apiGroups: ["apps"], resources: ["deployments", "replicasets"], verbs: [...READ] },
-    { apiGroups: [""], resources: ["pods", "services", "events"], verbs: [...READ] },
-    { apiGroups: [""], resources: ["pods/log"], verbs: ["get"] },
-  ];
-  const measure: PolicyRule = { apiGroups: ["metrics.k8s.io"], resources: ["pods"], verbs: ["get", "list"] };
-  const application = (verbs: string[]): PolicyRule => ({
-    apiGroups: ["argoproj.io"],
-    resources: ["applications"],
-    resourceNames: [stageNamespace(args.stage)],
-    verbs,
-  });
-  const give = (who: string, account: StageAccount, here: PolicyRule[], there: PolicyRule) => {
-    const granted = { labels: own, account };
-    grant(`${name}-${who}`, { ...granted, namespace, objectName: who, rules: here }, opts);
-    grant(
-      `${name}-${who}-application`,
-      {
-        ...granted,
-        namespace: args.argoCd.namespace,
-        objectName: `${stageNamespace(args.stage)}-${who}`,
-        rules: [there],
-      },
-      opts,
-    );
-  };
-  for (const [who, account] of Object.entries(args.deployers ?? {})) {
-    give(who, account, look, application(["get", "watch", "patch"]));
-  }
-  for (const [who, account] of Object.entries(args.testers ?? {})) {
-    give(who, account, [...look, measure], application(["get"]));
-  }
-}
-
 /** `spec.source.helm.parameters` is the promotion workflow's, and never in here: server-side apply leaves it alone. */
 function createApplication(
   name: string,
@@ -284,7 +233,8 @@ function createApplication(
           automated: { prune: true, selfHeal: true },
           // What was removed from the chart goes after the rest is healthy.
           syncOptions: ["PruneLast=true"],
-          retry: { limit: 5, backoff: { duration: "2s", factor: 2, maxDuration: "30s" } },
+          // Short: while it retries it does not look at what a put-back has written since.
+          retry: { limit: 1, backoff: { duration: "1s", factor: 2, maxDuration: "5s" } },
         },
         revisionHistoryLimit: 10,
       },

@@ -5,7 +5,12 @@ import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { Gateway, type GatewayArgs, type GatewayService } from "../../k8s/gateway/gateway";
+import {
+  createGatewayDefinitions,
+  Gateway,
+  type GatewayArgs,
+  type GatewayService,
+} from "../../k8s/gateway/gateway";
 import { type Graph, recordGraph } from "../support/graph";
 import { objectProblems, podTemplates } from "../support/kubernetesRules";
 import { restrictedViolations } from "../support/podSecurity";
@@ -28,7 +33,7 @@ afterAll(() => rmSync(manifestsFolder, { recursive: true }));
 const platform = "gourmetgram-platform";
 const args: GatewayArgs = {
   image: "registry.example/traefik:v3.5.0",
-  manifestsFolder,
+  definitions: [],
   edge: { node: "node1", address: "10.87.0.11" },
   services: {
     production: { port: 80, exposure: "public", routesFrom: "gourmetgram-production" },
@@ -69,11 +74,9 @@ function gatewayGraph(change: Partial<GatewayArgs> = {}): Promise<Graph> {
     const stage = new k8s.core.v1.Namespace("stage", { metadata: { name: "gourmetgram-production" } });
     const production = { port: 80, exposure: "public", routesFrom: stage.metadata.name } as const;
     const services = { ...args.services, production };
-    const gateway = new Gateway(
-      "gateway",
-      { ...args, services, ...change },
-      { provider, deletedWith: machine },
-    );
+    const inCluster = { provider, deletedWith: machine };
+    const definitions = createGatewayDefinitions("gateway-crds", manifestsFolder, inCluster);
+    const gateway = new Gateway("gateway", { ...args, definitions, services, ...change }, inCluster);
     new k8s.core.v1.ConfigMap("user", { data: gateway.urls });
     return { urls: gateway.urls, tunnelPorts: gateway.tunnelPorts };
   });
@@ -98,9 +101,6 @@ describe("the gateway", () => {
       "gateway-class GatewayClass",
       "gateway-classes ClusterRole",
       "gateway-classes ClusterRoleBinding",
-      "gateway-crds-customresourcedefinition-gatewayclasses-gateway-networking-k8s-io CustomResourceDefinition",
-      "gateway-crds-customresourcedefinition-gateways-gateway-networking-k8s-io CustomResourceDefinition",
-      "gateway-crds-customresourcedefinition-httproutes-gateway-networking-k8s-io CustomResourceDefinition",
       "gateway-default-deny NetworkPolicy",
       "gateway-dns NetworkPolicy",
       "gateway-health HTTPRoute",

@@ -23,8 +23,6 @@ const args: AppStageArgs = {
   },
   route: { gateway: { name: "gourmetgram", namespace: "gourmetgram-gateway" }, listener: "staging" },
   pipelineNamespace: "argo",
-  deployers: { deployer: { name: "pipeline-deployer", namespace: "argo" } },
-  testers: { tester: { name: "pipeline-tester", namespace: "argo" } },
 };
 
 function stageGraph(change: Partial<AppStageArgs> = {}): Promise<Graph> {
@@ -65,16 +63,8 @@ describe("a stage", () => {
       "stage-argocd-server Role",
       "stage-argocd-server RoleBinding",
       "stage-default-deny NetworkPolicy",
-      "stage-deployer Role",
-      "stage-deployer RoleBinding",
-      "stage-deployer-application Role",
-      "stage-deployer-application RoleBinding",
       "stage-dns NetworkPolicy",
       "stage-pull Secret",
-      "stage-tester Role",
-      "stage-tester RoleBinding",
-      "stage-tester-application Role",
-      "stage-tester-application RoleBinding",
     ]);
   });
 
@@ -120,7 +110,6 @@ describe("a stage", () => {
       ["stage", "Namespace"],
       ["stage-pull", "Secret"],
       ["stage", "ResourceQuota"],
-      ["stage-deployer", "Role"],
     ] as const) {
       expect(graph.waits(graph.get(name, type), graph.get("project")), `${name} ${type}`).toBe(false);
     }
@@ -197,32 +186,6 @@ describe("a stage", () => {
         ],
         ports: [{ protocol: "TCP", port: 8000 }],
       },
-    ]);
-  });
-
-  test("deployers change this Application and look; testers look and measure; nobody changes pods", () => {
-    const rules = (name: string) => graph.get(name, "Role").inputs;
-    expect(rules("stage-deployer-application")).toMatchObject({
-      metadata: { name: "gourmetgram-staging-deployer", namespace: "argocd" },
-      rules: [{ resourceNames: ["gourmetgram-staging"], verbs: ["get", "watch", "patch"] }],
-    });
-    expect(rules("stage-tester-application").rules).toEqual([
-      {
-        apiGroups: ["argoproj.io"],
-        resources: ["applications"],
-        resourceNames: ["gourmetgram-staging"],
-        verbs: ["get"],
-      },
-    ]);
-    for (const name of ["stage-deployer", "stage-tester"]) {
-      const verbs = rules(name).rules.flatMap((rule: { verbs: string[] }) => rule.verbs);
-      expect([...new Set(verbs)].sort(), name).toEqual(["get", "list", "watch"]);
-    }
-    const measures = (name: string) =>
-      rules(name).rules.some((rule: { apiGroups: string[] }) => rule.apiGroups.includes("metrics.k8s.io"));
-    expect([measures("stage-tester"), measures("stage-deployer")]).toEqual([true, false]);
-    expect(graph.get("stage-deployer", "RoleBinding").inputs.subjects).toEqual([
-      { kind: "ServiceAccount", name: "pipeline-deployer", namespace: "argo" },
     ]);
   });
 
