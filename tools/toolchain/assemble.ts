@@ -1,4 +1,4 @@
-import { copyFile, link, mkdir } from "node:fs/promises";
+import { copyFile, link, mkdir, writeFile } from "node:fs/promises";
 import { basename, delimiter, dirname, join } from "node:path";
 import { withLock } from "../cache/lock";
 import { contentKey } from "../cache/paths";
@@ -6,6 +6,12 @@ import { buildFolder, verifyFolder } from "../cache/store";
 import { touchFolder } from "./prune";
 import { type ResolvedPart, userHome } from "./resolve";
 import type { Toolchain, ToolchainSettings } from "./types";
+
+/** Changes whenever the same parts are laid out in another way. */
+const LAYOUT = 2;
+
+/** Stands where the engine would make a folder for its own logs. */
+const NO_LOGS = "A file in place of the folder `logs`: see layOut in tools/toolchain/assemble.ts.\n";
 
 /**
  * Lays the parts out the way the engine looks for them and says how to start it. When everything is the user's own,
@@ -24,7 +30,7 @@ export async function assembleToolchain(
   }
 
   const offline = resolved.filter(({ origin }) => origin === "built").flatMap(({ part }) => part.standIns);
-  const folder = join(settings.paths.toolchain, contentKey(resolved.map(({ files }) => files)));
+  const folder = join(settings.paths.toolchain, contentKey([LAYOUT, resolved.map(({ files }) => files)]));
   if (!(await isFinished(folder))) {
     const lock = join(settings.paths.locks, `${basename(folder)}.lock`);
     await withLock(lock, async () => {
@@ -71,6 +77,10 @@ async function layOut(folder: string, resolved: readonly ResolvedPart[]): Promis
         await link(file, target).catch(() => copyFile(file, target));
       }
     }
+    // Engines from 3.250 on write everything they do, compressed and encrypted, into PULUMI_HOME/logs: four of ten seconds of a
+    // preview, and half a gigabyte after a day. There is no setting for it; without the folder it is off.
+    await mkdir(join(draft, "home"), { recursive: true });
+    await writeFile(join(draft, "home", "logs"), NO_LOGS);
   });
 }
 
