@@ -72,6 +72,7 @@ export class Delivery extends pulumi.ComponentResource {
           controller: imageRef("workflow-controller"),
           executor: imageRef("argoexec"),
           server: imageRef("argocli"),
+          python: imageRef("pipeline"),
         },
         manifestsFolder,
         database: required(platform.databases, "argo"),

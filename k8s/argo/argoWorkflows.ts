@@ -12,6 +12,7 @@ import { API_SERVER_PORTS, controllerPod, goResources, httpProbes } from "./cont
 import { createCustomResourceDefinitions } from "./crds";
 import { createRestrictedNamespace } from "./namespace";
 import { createAccount, type PolicyRule, READ } from "./rbac";
+import { createRevisit, type Revisit } from "./revisit";
 import { renderWorkflowConfig, type WorkflowRetention } from "./workflowControllerConfig";
 import { createWorkflowUsers, type TokenRef, type WorkflowUser } from "./workflowUsers";
 
@@ -37,8 +38,8 @@ const APPLICATION: LabelArgs = { name: "argo-workflows" };
 const RETENTION: WorkflowRetention = { succeededHours: 6, failedHours: 72, archiveDays: 90, podSeconds: 60 };
 
 export interface ArgoWorkflowsArgs {
-  /** Upstream images with their entry points; `executor` runs in each workflow pod. */
-  readonly images: Readonly<Record<"controller" | "executor" | "server", pulumi.Input<string>>>;
+  /** Upstream images with their entry points, of which `executor` runs in each workflow pod; `python` has `python3`. */
+  readonly images: Readonly<Record<"controller" | "executor" | "server" | "python", pulumi.Input<string>>>;
   /** Folder with `argo-workflows-crds.yaml` of the upstream release. */
   readonly manifestsFolder: string;
   /** Keeps the archive of workflows; its host is asked for when the database can be used. */
@@ -57,7 +58,7 @@ export interface ArgoWorkflowsArgs {
  * Argo Workflows in the namespace `argo`, for this namespace only: a controller, and a server with login by token. Ended
  * workflows are archived in PostgreSQL, logs and artifacts in a bucket. Workflows have to name a template of the namespace.
  *
- * Waits for: the database and the bucket, nothing else of the platform. Costs: two pods, 50 MiB.
+ * Waits for: the database and the bucket, nothing else of the platform. Costs: two pods, 75 MiB.
  * ```ts
  * new ArgoWorkflows("argo-workflows", { images, manifestsFolder, database: platform.databases.argo, bucket: platform.buckets.argo });
  * ```
@@ -159,8 +160,8 @@ function createSecrets(
 interface Shared {
   readonly secrets: Secrets;
   readonly configMap: pulumi.Output<string>;
-  /** Annotations that change with what both read at start. */
-  readonly annotations: ReturnType<typeof checksum>;
+  /** What both read at start. */
+  readonly readAtStart: Readonly<Record<string, pulumi.Input<string>>>;
   /** Mounts, volumes and variables for the database's authority; empty without one. */
   readonly env: k8s.types.input.core.v1.EnvVar[];
   readonly mounts: k8s.types.input.core.v1.VolumeMount[];
@@ -185,7 +186,7 @@ function createConfig(
   const shared = {
     secrets: of.secrets,
     configMap: configMap.metadata.name,
-    annotations: checksum({ config: of.config, password: args.database.password }),
+    readAtStart: { config: of.config, password: args.database.password },
   };
   const caCertificate = args.database.caCertificate;
   if (caCertificate === undefined) return { ...shared, env: [], mounts: [], volumes: [] };
@@ -264,10 +265,15 @@ function createController(
     },
     opts,
   );
+  const revisit = createRevisit(
+    `${name}-controller-revisit`,
+    { namespace, labels: CONTROLLER, image: args.images.python },
+    opts,
+  );
   const { resources, memoryLimit } = goResources({ cpu: 20, memory: 48, limit: 192 });
   return createDeployment(
     `${name}-controller`,
-    { namespace, part: CONTROLLER, shared, account },
+    { namespace, part: CONTROLLER, shared, account, revisit },
     {
       name: "workflow-controller",
       image: args.images.controller,
@@ -403,10 +409,13 @@ function createDeployment(
     readonly part: LabelArgs;
     readonly shared: Shared;
     readonly account: pulumi.Input<string>;
+    readonly revisit?: Revisit;
   },
   container: Container,
   opts: pulumi.CustomResourceOptions,
 ): k8s.apps.v1.Deployment {
+  const { shared, revisit } = of;
+  const annotations = checksum({ ...shared.readAtStart, ...(revisit && { revisit: revisit.script }) });
   return new k8s.apps.v1.Deployment(
     name,
     {
@@ -416,7 +425,7 @@ function createDeployment(
         strategy: { type: "Recreate" },
         selector: { matchLabels: selectorLabels(of.part) },
         template: {
-          metadata: { labels: labels(of.part), annotations: of.shared.annotations },
+          metadata: { labels: labels(of.part), annotations },
           spec: {
             ...controllerPod(UID),
             serviceAccountName: of.account,
@@ -425,10 +434,11 @@ function createDeployment(
                 ...container,
                 imagePullPolicy: "IfNotPresent",
                 securityContext: restrictedContainer,
-                volumeMounts: [{ name: "tmp", mountPath: "/tmp" }, ...of.shared.mounts],
+                volumeMounts: [{ name: "tmp", mountPath: "/tmp" }, ...shared.mounts],
               },
+              ...(revisit ? [revisit.container] : []),
             ],
-            volumes: [scratchVolume("tmp", "64Mi"), ...of.shared.volumes],
+            volumes: [scratchVolume("tmp", "64Mi"), ...shared.volumes, ...(revisit ? [revisit.volume] : [])],
           },
         },
       },

@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { parse, stringify } from "yaml";
+import * as sourceFile from "../../components/sourceFile";
 import { ArgoCd } from "../../k8s/argo/argoCd";
 import { createArgoCdAccess } from "../../k8s/argo/argoCdAccess";
 import { ArgoEvents } from "../../k8s/argo/argoEvents";
@@ -71,6 +72,7 @@ function argoGraph(changes: Changes = {}, options: { preview?: boolean } = {}): 
             controller: "registry.example/workflow-controller:v3.7.3",
             executor: "registry.example/argoexec:v3.7.3",
             server: "registry.example/argocli:v3.7.3",
+            python: "registry.example/pipeline:1",
           },
           manifestsFolder,
           database: { ...database, host: done("database", database.host) },
@@ -532,6 +534,57 @@ describe("Argo Workflows", () => {
     expect(args("controller")).toEqual(
       expect.arrayContaining(["--namespaced", "--executor-image", "registry.example/argoexec:v3.7.3"]),
     );
+  });
+
+  test("beside the controller stands what has it look again, with the rights for that", async () => {
+    const graph = await argoGraph();
+    const deployment = graph.get("argo-workflows-controller", "Deployment");
+    const { containers, volumes } = deployment.inputs.spec.template.spec;
+    expect(containers.map((container: any) => container.name)).toEqual(["workflow-controller", "revisit"]);
+    const revisit = containers[1];
+    expect(revisit.image).toBe("registry.example/pipeline:1");
+    expect(revisit.resources).toEqual({
+      requests: { cpu: "5m", memory: "24Mi" },
+      limits: { cpu: "200m", memory: "64Mi" },
+    });
+    // Its script is where its command looks for it.
+    const files = graph.get("argo-workflows-controller-revisit", "ConfigMap").inputs;
+    const [mount] = revisit.volumeMounts;
+    const volume = volumes.find((entry: any) => entry.name === mount.name);
+    expect(volume.configMap.name).toBe(files.metadata.name);
+    const [file, ...more] = Object.keys(files.data);
+    expect(more).toEqual([]);
+    expect(revisit.command.at(-1)).toBe(`${mount.mountPath}/${file}`);
+    expect(files.data[file as string]).toContain("gourmetgram.dev/revisited-at");
+    const { rules } = graph.get("argo-workflows-controller", "Role").inputs;
+    for (const [resource, verb] of [
+      ["workflows", "get"],
+      ["workflows", "list"],
+      ["workflows", "patch"],
+      ["pods", "list"],
+    ]) {
+      const allowed = rules.some(
+        (rule: any) => rule.resources.includes(resource) && rule.verbs.includes(verb),
+      );
+      expect(allowed, `${verb} ${resource}`).toBe(true);
+    }
+    const server = graph.get("argo-workflows-server", "Deployment").inputs.spec.template.spec;
+    expect(server.containers.map((container: any) => container.name)).toEqual(["argo-server"]);
+  });
+
+  test("a changed script starts the controller anew, and it alone", async () => {
+    const template = (graph: Graph, part: string) =>
+      graph.get(`argo-workflows-${part}`, "Deployment").inputs.spec.template.metadata.annotations[
+        "gourmetgram.dev/secret-checksum"
+      ];
+    const before = await argoGraph();
+    const { readSource } = sourceFile;
+    const script = vi
+      .spyOn(sourceFile, "readSource")
+      .mockImplementation((path) => (path.endsWith("/revisit.py") ? "other" : readSource(path)));
+    const after = await argoGraph().finally(() => script.mockRestore());
+    expect(template(after, "controller")).not.toBe(template(before, "controller"));
+    expect(template(after, "server")).toBe(template(before, "server"));
   });
 
   test("people log in with tokens of their accounts", async () => {
