@@ -172,7 +172,7 @@ describe("an environment that delivers", () => {
         fetch(`http://${edge}:8000/health`, { signal: AbortSignal.timeout(3000) }),
       ).rejects.toThrow();
     } finally {
-      tunnel.child.kill("SIGINT");
+      tunnel.child.kill("SIGTERM");
       await tunnel.done;
     }
   });

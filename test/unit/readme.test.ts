@@ -13,7 +13,10 @@ const scripts = (
   JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: Record<string, string> }
 ).scripts;
 
-const commands = ["up", "preview", "destroy", "refresh", "outputs", "doctor", "kubectl", "leftovers"];
+const commands = [
+  ...["up", "preview", "destroy", "refresh", "outputs", "doctor", "kubectl", "leftovers"],
+  ...["access", "train", "ledger", "promote", "approve", "revert", "freeze", "scenario", "argo"],
+];
 
 describe("the README's commands", () => {
   test("are there", () => {
