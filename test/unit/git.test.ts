@@ -26,7 +26,8 @@ let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "git-"));
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+// What the hook left running may still write for a moment.
+afterEach(() => rmSync(folder, { recursive: true, force: true, maxRetries: 30, retryDelay: 100 }));
 
 describe("a seed as a ConfigMap", () => {
   const seed: RepositorySeed = {
