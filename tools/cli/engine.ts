@@ -86,7 +86,14 @@ export async function runOperation(
     {
       cwd: PROJECT_ROOT,
       detached: true,
-      env: { ...engineEnvironment(engine), PULUMI_DEBUG_COMMANDS: "true", PULUMI_PARALLEL_DIFF: "true" },
+      env: {
+        ...engineEnvironment(engine),
+        PULUMI_DEBUG_COMMANDS: "true",
+        PULUMI_PARALLEL_DIFF: "true",
+        // The whole state is written twice for each of its resources otherwise. A destroy that is killed has removed things the
+        // state still names; the next one finds nothing there and goes on.
+        ...(args.operation === "destroy" ? { PULUMI_SKIP_CHECKPOINTS: "true" } : {}),
+      },
       stdio: ["ignore", "pipe", "pipe"],
     },
   );
