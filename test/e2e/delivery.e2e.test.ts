@@ -232,13 +232,15 @@ describe("an environment that delivers", () => {
   });
 
   test("a frozen stage refuses, by name", async () => {
-    await npmRun("freeze", "canary", "--reason", "exam week");
-    const refused = await tryNpmRun(
-      ...(["promote", "--from", "staging", "--to", "canary", "--version", "1.0.1", "--wait"] as const),
-    );
-    expect(refused.code).toBe(1);
-    expect(refused.stdout + refused.stderr).toContain("StageFrozen");
-    await npmRun("unfreeze", "canary");
+    await npmRun("freeze", "production", "--reason", "exam week");
+    try {
+      const refused = await tryNpmRun("revert", "production", "--reason", "just trying", "--wait");
+      expect(refused.code).toBe(1);
+      expect(refused.stdout + refused.stderr).toContain("StageFrozen");
+      expect(await recorded("production")).toBe("1.0.1");
+    } finally {
+      await npmRun("unfreeze", "production");
+    }
   });
 
   test("a killed workflow controller and a restarted registry in the middle of a promotion end in old or new", async () => {
@@ -295,7 +297,7 @@ describe("an environment that delivers", () => {
     ).toString();
     const body = JSON.stringify({
       ref: "refs/heads/mlops",
-      after: "0".repeat(40),
+      after: "1".repeat(40),
       repository: { full_name: "gourmetgram/gourmetgram-train" },
       pusher: { name: "somebody" },
     });
