@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { lint } from "../../workflows/builder/lint";
-import { type Outcomes, type Simulation, simulate } from "../../workflows/builder/simulate";
+import { type Outcomes, type Simulation, simulate, simulateWorkflow } from "../../workflows/builder/simulate";
 import { Template } from "../../workflows/builder/template";
 import { templatesOf, type WorkflowTemplate } from "../../workflows/builder/workflow";
 import { createPipeline, renderPipeline } from "../../workflows/pipeline/pipeline";
@@ -122,6 +122,7 @@ describe("every template", () => {
       "build-app": ["buildkit-client", "mlflow-pipeline", "registry-push"],
       "change-stage": ["mlflow-pipeline", "registry-push"],
       settle: ["mlflow-pipeline", "registry-push"],
+      "record-failure": [],
       "gate-integration": [],
       "gate-resources": [],
       "gate-load": [],
@@ -293,6 +294,83 @@ describe("train-model", () => {
     expect(simulation.phase).toBe("Failed");
     expect(simulation.executed.at(-1)).toMatchObject({ template: "settle", inputs: { stage: "canary" } });
     expect(stagesAfter(simulation, before)).toEqual({ ...before, staging: "1.0.7" });
+  });
+});
+
+describe("the end of a run", () => {
+  function end(name: string, args: Record<string, string>, outcomes: Outcomes): Simulation {
+    const workflow = pipeline.templates[name] as WorkflowTemplate;
+    return simulateWorkflow(workflow, { arguments: args, outcomes, workflowName: `${name}-1` });
+  }
+
+  test("that is good makes no pod more", () => {
+    const outcomes = { ...trained, ...judged };
+    expect(end("train-model", {}, outcomes)).toEqual(run("train-model", {}, outcomes));
+  });
+
+  const failed = { phase: "Failed" } as const;
+  test.each<[string, Record<string, string>, Outcomes, string]>([
+    ["train-model", { branch: "gone" }, { "check-code": failed }, "staging"],
+    ["train-model", {}, { "run-training": failed }, "staging"],
+    ["train-model", {}, { ...trained, "build-app": failed }, "staging"],
+    ["train-model", {}, { "check-code": { phase: "Stopped" } }, "staging"],
+    ["build-training-initial", {}, { "build-train": failed }, "staging"],
+    ["build-container-image", { "model-version": "9" }, { "build-app": failed }, "staging"],
+    ["build-initial", {}, { "build-app": failed }, "staging"],
+    ["test-staging", { version: "1.0.6" }, { load: failed }, "staging"],
+    [
+      "deploy-container-image",
+      { stage: "canary", version: "1.0.6", digest: "" },
+      { "stage/change": failed },
+      "canary",
+    ],
+    [
+      "promote-model",
+      { source: "staging", target: "production", version: "1.0.7" },
+      { guard: failed },
+      "production",
+    ],
+    ["revert", { stage: "production" }, { revert: failed }, "production"],
+  ])("%s %j that is bad is recorded: %j", (name, args, outcomes, stage) => {
+    const needed: Outcomes =
+      "build-train" in outcomes ? { "check-code": { outputs: { "needs-rebuild": "true" } } } : {};
+    const simulation = end(name, { ...args, "requested-by": "eva" }, { ...needed, ...outcomes });
+    expect(simulation.phase).toBe("Failed");
+    expect(simulation.executed.at(-1)).toMatchObject({
+      path: "onExit/record-failure",
+      template: "record-failure",
+      inputs: { stage, "requested-by": "eva" },
+      mutexes: [],
+    });
+    expect(paths(simulation).filter((path) => path.startsWith("onExit"))).toHaveLength(1);
+  });
+
+  test("gives its pod what failed, and no right but the ledger's", () => {
+    for (const workflow of Object.values(pipeline.templates)) {
+      const { spec } = renderPipeline(settings)[workflow.name] ?? {};
+      expect(spec?.["onExit"], workflow.name).toBe("end");
+      const found = (spec?.["templates"] as any[]).find(({ name }) => name === "record-failure");
+      expect(found.serviceAccountName).toBe("pipeline-tester");
+      expect(found.container.env).toContainEqual({ name: "FAILURES", value: "{{workflow.failures}}" });
+    }
+  });
+
+  test("is not known before", () => {
+    const workflow = pipeline.templates["train-model"] as WorkflowTemplate;
+    const early = { ...workflow, exports: [workflow.onExit as Template] };
+    expect(lint([...Object.values(pipeline.templates).filter((one) => one !== workflow), early])).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ rule: "unknown-reference", path: "train-model/end" }),
+        expect.objectContaining({ rule: "unknown-reference", path: "train-model/record-failure" }),
+      ]),
+    );
+    const lacking = {
+      ...(pipeline.templates["revert"] as WorkflowTemplate),
+      entrypoint: workflow.entrypoint,
+    };
+    expect(lint([lacking])).toContainEqual(
+      expect.objectContaining({ rule: "unknown-reference", path: "revert/end" }),
+    );
   });
 });
 

@@ -2,7 +2,7 @@ import { imageProblem } from "./image";
 import { type Condition, holds, type Reference, referencesIn, referencesOf, type Value } from "./reference";
 import { renderValue } from "./render";
 import { type Call, type Callable, type ExitCall, type Template, TemplateRef, templateOf } from "./template";
-import { callablesOf, callsOf, templatesOf, type WorkflowTemplate } from "./workflow";
+import { callablesOf, callsOf, exitOf, templatesOf, type WorkflowTemplate } from "./workflow";
 
 /** The rules. Each is a defect that Argo itself does not report. */
 export type LintRule =
@@ -48,6 +48,7 @@ export function lint(workflows: readonly WorkflowTemplate[]): readonly LintProbl
     ...[...templatesOf(workflow).values()].flatMap((template) => lintTemplate(workflow, template)),
     ...unusedExports(workflow, workflows),
     ...unknownTemplates(workflow, workflows),
+    ...lintExit(workflow),
     ...lintLocks(workflow),
   ]);
 }
@@ -296,6 +297,51 @@ function unknownTemplates(
   );
 }
 
+/** An exit template has no inputs, and only it knows how the run ended. */
+function lintExit(workflow: WorkflowTemplate): readonly LintProblem[] {
+  const { onExit, ...withoutExit } = workflow;
+  const early = [...templatesOf(withoutExit).values()]
+    .filter((template) => ofRun(template).length > 0)
+    .map(
+      ({ name }): LintProblem => ({
+        rule: "unknown-reference",
+        path: `${workflow.name}/${name}`,
+        problem: "reads how the run ended while it has not",
+      }),
+    );
+  if (onExit === undefined) return early;
+  const path = `${workflow.name}/${onExit.name}`;
+  const inputs = Object.keys(onExit.inputs).map(
+    // Argo checks it before a run has values.
+    (name): LintProblem => ({ rule: "wrong-argument", path, problem: `is not given ${name}` }),
+  );
+  const unknown = ofRun(onExit).flatMap(({ source }): LintProblem[] =>
+    source.kind === "workflowParameter" && workflow.entrypoint.inputs[source.name] === undefined
+      ? [
+          {
+            rule: "unknown-reference",
+            path,
+            problem: `reads ${source.name}, which is no parameter of the run`,
+          },
+        ]
+      : [],
+  );
+  return [...early, ...inputs, ...unknown];
+}
+
+/** References that only an exit template may read. */
+function ofRun(template: Template): readonly Reference[] {
+  const called = callsOf(template).flatMap((call) => [
+    ...Object.values(call.arguments).flatMap(referencesIn),
+    ...tested(call.when),
+    ...(call.onExit === undefined ? [] : Object.values(call.onExit.arguments).flatMap(referencesIn)),
+    ...tested(call.onExit?.when),
+  ]);
+  return [...leafValues(template).flatMap(referencesIn), ...called].filter(({ source }) =>
+    ["workflowParameter", "workflowStatus", "workflowFailures"].includes(source.kind),
+  );
+}
+
 /** Follows every way from the entrypoint to a leaf, with the locks held on it. */
 function lintLocks(workflow: WorkflowTemplate): readonly LintProblem[] {
   const problems = new Map<string, LintProblem>();
@@ -325,7 +371,8 @@ function lintLocks(workflow: WorkflowTemplate): readonly LintProblem[] {
       }
     }
   };
-  for (const template of [workflow.entrypoint, ...workflow.exports.filter(takesItsLocks)]) {
+  const entries = [workflow.entrypoint, ...workflow.exports.filter(takesItsLocks), ...exitOf(workflow)];
+  for (const template of entries) {
     const inputs = Object.keys(template.inputs).map((name) => [name, `<${name}>`] as const);
     visit(template, new Map(inputs), [], `${workflow.name}/${template.name}`);
   }

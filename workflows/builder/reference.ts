@@ -14,6 +14,9 @@ export type Source =
     }
   | { readonly kind: "status"; readonly scope: FlowScope; readonly step: string }
   | { readonly kind: "workflowName" }
+  | { readonly kind: "workflowParameter"; readonly name: string }
+  | { readonly kind: "workflowStatus" }
+  | { readonly kind: "workflowFailures" }
   | { readonly kind: "text"; readonly parts: readonly Value[] };
 
 /** What the calls of a flow are called in Argo's expressions. */
@@ -61,6 +64,27 @@ export class SkippableOutput<out T extends string = string> {
 
 /** Name of the running workflow. */
 export const workflowName: Reference = new Reference({ kind: "workflowName" });
+
+/** A parameter of the run, which an exit template has no inputs for. Only in the exit template of a workflow. */
+export function workflowParameter<const T extends string = string>(
+  name: string,
+  values?: readonly T[],
+): Reference<T> {
+  return new Reference({ kind: "workflowParameter", name }, values);
+}
+
+/** How the run ended. Only in the exit template of a workflow. */
+export const workflowStatus: Reference<Phase> = new Reference({ kind: "workflowStatus" }, [
+  "Succeeded",
+  "Failed",
+  "Error",
+]);
+
+/**
+ * The nodes of the run that failed: a JSON list of `{displayName, templateName, phase, message, finishedAt, ...}` in no order, quoted as
+ * a text of its own. Only in the exit template of a workflow, as an environment variable.
+ */
+export const workflowFailures: Reference = new Reference({ kind: "workflowFailures" });
 
 /** Joins text and references: ``text`stage-${inputs.stage}` ``. */
 export function text(strings: TemplateStringsArray, ...values: readonly Value[]): Reference {

@@ -51,6 +51,8 @@ const RETRY_WAIT_SECONDS = 5;
 export function renderWorkflowTemplate(workflow: WorkflowTemplate): Manifest {
   return object("WorkflowTemplate", { name: workflow.name }, workflow.options, {
     entrypoint: workflow.entrypoint.name,
+    // Not as a hook: Argo 3.7 does not look at the expression of a workflow's own exit hook.
+    ...(workflow.onExit === undefined ? {} : { onExit: workflow.onExit.name }),
     ...optional("arguments", parameters(workflow.entrypoint.inputs, "value")),
     ...runSpec(workflow.options),
     templates: [...templatesOf(workflow).values()].map(renderTemplate),
@@ -382,6 +384,12 @@ export function renderValue(value: Value): string {
       return `{{${source.scope}.${source.step}.status}}`;
     case "workflowName":
       return "{{workflow.name}}";
+    case "workflowParameter":
+      return `{{workflow.parameters.${source.name}}}`;
+    case "workflowStatus":
+      return "{{workflow.status}}";
+    case "workflowFailures":
+      return "{{workflow.failures}}";
     case "text":
       return source.parts.map(renderValue).join("");
     case "output":
@@ -429,6 +437,12 @@ function expressionOf({ source }: Reference): string {
       return `${source.scope}[${quote(source.step)}].status`;
     case "workflowName":
       return "workflow.name";
+    case "workflowParameter":
+      return `workflow.parameters[${quote(source.name)}]`;
+    case "workflowStatus":
+      return "workflow.status";
+    case "workflowFailures":
+      return "workflow.failures";
     case "text":
       return source.parts
         .map((part) => (typeof part === "string" ? quote(part) : expressionOf(part)))

@@ -1,6 +1,7 @@
 import { holds, type Phase, type Reference, type Value } from "./reference";
 import { renderValue } from "./render";
 import { type Call, type Callable, type ExitCall, type Template, templateOf } from "./template";
+import type { WorkflowTemplate } from "./workflow";
 
 /** How one run of a leaf ends. */
 export interface Outcome {
@@ -64,24 +65,34 @@ interface Scope {
   readonly results: Map<string, Result>;
 }
 
+/** What a simulation is given. */
+export interface SimulatedRun {
+  readonly arguments?: Readonly<Record<string, string>>;
+  readonly outcomes?: Outcomes;
+  /** @default "run" */
+  readonly workflowName?: string;
+}
+
 /**
  * Runs a template's graph in memory, with Argo's rules on conditions, retries, passed-over failures, exit calls and locks.
  *
  * @throws Error when an argument is missing or unknown, a value is read that is not there, or a lock is taken by one who holds it
  */
-export function simulate(
-  callable: Callable,
-  run: {
-    readonly arguments?: Readonly<Record<string, string>>;
-    readonly outcomes?: Outcomes;
-    /** @default "run" */
-    readonly workflowName?: string;
-  } = {},
-): Simulation {
+export function simulate(callable: Callable, run: SimulatedRun = {}): Simulation {
+  return simulated(callable, undefined, run);
+}
+
+/** Runs a workflow: its entrypoint, then its exit template with the parameters of the run, under the path `onExit`. */
+export function simulateWorkflow(workflow: WorkflowTemplate, run: SimulatedRun = {}): Simulation {
+  return simulated(workflow.entrypoint, workflow.onExit, run);
+}
+
+function simulated(callable: Callable, onExit: Template | undefined, run: SimulatedRun): Simulation {
   const executed: Execution[] = [];
   const simulator = new Simulator(run.outcomes ?? {}, run.workflowName ?? "run", executed);
   const frame: Frame = { path: [], mutexes: [], exit: false };
   const { phase, outputs } = simulator.template(callable, run.arguments ?? {}, frame);
+  if (onExit !== undefined) simulator.end(onExit, { ...defaults(callable), ...run.arguments }, phase);
   const unused = simulator.unusedOutcomes();
   if (unused.length > 0) throw new Error(`no step was made that ends with ${unused.join(", ")}`);
   const effects = executed.flatMap((one) => (one.phase === "Succeeded" ? one.effects : []));
@@ -90,6 +101,8 @@ export function simulate(
 
 class Simulator {
   private stopped = false;
+  private ended: Phase | undefined;
+  private parameters: Readonly<Record<string, string>> = {};
   private readonly used = new Set<string>();
 
   constructor(
@@ -100,6 +113,13 @@ class Simulator {
 
   unusedOutcomes(): readonly string[] {
     return Object.keys(this.outcomes).filter((key) => !this.used.has(key));
+  }
+
+  /** The exit template of the workflow; its end does not change how the run ended. */
+  end(onExit: Template, args: Readonly<Record<string, string>>, phase: Phase): void {
+    this.ended = phase;
+    this.parameters = args;
+    this.template(onExit, {}, { path: ["onExit"], mutexes: [], exit: true });
   }
 
   template(callable: Callable, args: Readonly<Record<string, string>>, frame: Frame): Result {
@@ -229,6 +249,12 @@ class Simulator {
       switch (source.kind) {
         case "workflowName":
           return this.workflowName;
+        case "workflowParameter":
+          return this.parameters[source.name];
+        case "workflowStatus":
+          return this.ended;
+        case "workflowFailures":
+          return this.ended === undefined ? undefined : this.failures();
         case "input":
           return scope.inputs[source.name];
         case "status":
@@ -248,6 +274,16 @@ class Simulator {
     return found;
   }
 
+  private failures(): string {
+    const failed = this.executed.filter(({ phase }) => phase === "Failed" || phase === "Error");
+    const nodes = failed.map(({ path, template, phase }) => ({
+      displayName: path.split("/").at(-1),
+      templateName: template,
+      phase,
+    }));
+    return JSON.stringify(JSON.stringify(nodes));
+  }
+
   private outcomeOf(path: readonly string[], attempt: number): Outcome {
     const keys = path.map((_, index) => path.slice(index).join("/")).filter((key) => key in this.outcomes);
     const [key] = keys;
@@ -264,6 +300,13 @@ function isList(outcome: Outcome | readonly Outcome[]): outcome is readonly Outc
 
 function ends(call: Call, { phase }: Result): boolean {
   return (phase === "Failed" || phase === "Error") && !call.continueOn.includes(phase);
+}
+
+function defaults(callable: Callable): Readonly<Record<string, string>> {
+  const entries = Object.entries(templateOf(callable).inputs).flatMap(([name, declared]) =>
+    declared.default === undefined ? [] : [[name, declared.default] as const],
+  );
+  return Object.fromEntries(entries);
 }
 
 function inputsOf(

@@ -35,6 +35,8 @@ export interface WorkflowTemplate<I extends Inputs = Inputs, O extends OutputTex
   readonly entrypoint: Template<I, O>;
   /** Templates for other workflows to call, besides the entrypoint. */
   readonly exports: readonly Template[];
+  /** Made once when a run ended, whatever the end; not when the entrypoint is called by another workflow. */
+  readonly onExit?: Template;
   readonly options: WorkflowOptions;
 }
 
@@ -54,13 +56,24 @@ export interface CronWorkflow {
   readonly historyLimit: { readonly successful: number; readonly failed: number };
 }
 
-/** Makes a workflow template. The inputs of its entrypoint are the parameters of a run. */
+/** Makes a workflow template. The inputs of its entrypoint are the parameters of a run; `onExit` reads them with `workflowParameter`. */
 export function workflowTemplate<I extends Inputs, O extends OutputTexts>(
   name: string,
-  args: WorkflowOptions & { readonly entrypoint: Template<I, O>; readonly exports?: readonly Template[] },
+  args: WorkflowOptions & {
+    readonly entrypoint: Template<I, O>;
+    readonly exports?: readonly Template[];
+    readonly onExit?: Template;
+  },
 ): WorkflowTemplate<I, O> {
-  const { entrypoint, exports = [], ...options } = args;
-  return { kind: "WorkflowTemplate", name, entrypoint, exports, options };
+  const { entrypoint, exports = [], onExit, ...options } = args;
+  return {
+    kind: "WorkflowTemplate",
+    name,
+    entrypoint,
+    exports,
+    ...(onExit === undefined ? {} : { onExit }),
+    options,
+  };
 }
 
 /** A template of another workflow template, for a call that waits for it. */
@@ -90,7 +103,7 @@ export function cronWorkflow<I extends Inputs>(
 /** Arguments of a run are texts: nothing has run yet that could be referred to. */
 export type TextsFor<A> = { readonly [K in keyof A]: Extract<A[K], string> };
 
-/** Every template of a workflow: what its entrypoint and exports call, by name, references to other workflows left out. */
+/** Every template of a workflow: what its entrypoint, exports and exit call, by name, references to other workflows left out. */
 export function templatesOf(workflow: WorkflowTemplate): ReadonlyMap<string, Template> {
   const found = new Map<string, Template>();
   const visit = (template: Template): void => {
@@ -102,8 +115,13 @@ export function templatesOf(workflow: WorkflowTemplate): ReadonlyMap<string, Tem
     found.set(template.name, template);
     for (const callable of callablesOf(template)) if (callable instanceof Template) visit(callable);
   };
-  for (const template of [workflow.entrypoint, ...workflow.exports]) visit(template);
+  for (const template of [workflow.entrypoint, ...workflow.exports, ...exitOf(workflow)]) visit(template);
   return found;
+}
+
+/** The exit template, if there is one. */
+export function exitOf({ onExit }: WorkflowTemplate): readonly Template[] {
+  return onExit === undefined ? [] : [onExit];
 }
 
 /** All calls of a template's body, in order. */

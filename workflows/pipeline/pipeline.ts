@@ -1,8 +1,18 @@
 import { labels } from "../../components/labels";
 import { type Caller, dag, exitCall, steps, type WatchedStep } from "../builder/flow";
-import { all, equal, not, type Reference, text, type Value, workflowName } from "../builder/reference";
+import {
+  all,
+  equal,
+  not,
+  type Reference,
+  text,
+  type Value,
+  workflowName,
+  workflowParameter,
+  workflowStatus,
+} from "../builder/reference";
 import { type Manifest, renderCronWorkflow, renderWorkflowTemplate } from "../builder/render";
-import { type ExitCall, input } from "../builder/template";
+import { type ExitCall, input, type Template } from "../builder/template";
 import {
   type CronWorkflow,
   cronWorkflow,
@@ -12,7 +22,13 @@ import {
   workflowTemplate,
 } from "../builder/workflow";
 import { SERVICE_ACCOUNTS } from "./pods";
-import { type PipelineSettings, type ResolvedSettings, resolveSettings, SCENARIOS } from "./settings";
+import {
+  type PipelineSettings,
+  type ResolvedSettings,
+  resolveSettings,
+  SCENARIOS,
+  type Stage,
+} from "./settings";
 import { type PipelineSteps, pipelineSteps, stageLock } from "./steps";
 
 const HOUR = 3600;
@@ -127,6 +143,18 @@ function settled(
     );
 }
 
+/** Writes why a run ended badly into the ledger of the stage it was for, unless a step of the run did. No pod after a good end. */
+function recorded({ recordFailure }: PipelineSteps, stage: Stage | Reference<Stage>): Template {
+  return steps("end", { inputs: {} }, (flow) => {
+    flow.step(
+      "record-failure",
+      recordFailure,
+      { stage, "requested-by": workflowParameter("requested-by") },
+      { when: not(equal(workflowStatus, "Succeeded")) },
+    );
+  });
+}
+
 /** deploy-container-image: one stage gets one version. Its `locked-change` is how every other workflow changes a stage. */
 function deployContainerImage(settings: ResolvedSettings, parts: PipelineSteps) {
   const { stages } = settings;
@@ -184,6 +212,7 @@ function deployContainerImage(settings: ResolvedSettings, parts: PipelineSteps) 
       "Deploys a version to a stage and waits until it serves, or puts the stage back.",
     ),
     entrypoint,
+    onExit: recorded(parts, workflowParameter("stage", stages)),
     exports: [lockedChange],
   });
   return { workflow, lockedChange: refer(workflow, lockedChange) };
@@ -288,6 +317,7 @@ function testStaging(settings: ResolvedSettings, parts: PipelineSteps, deploy: D
       "Tests what staging runs. All gates pass: approved and on to canary; else staging goes back.",
     ),
     entrypoint,
+    onExit: recorded(parts, "staging"),
     exports: [gates],
   });
   return { workflow, gates: refer(workflow, gates) };
@@ -373,6 +403,7 @@ function buildContainerImage(
       "Builds the app with a model version, rolls it out to staging, tests it there, promotes it to canary.",
     ),
     entrypoint,
+    onExit: recorded(parts, "staging"),
   });
   return { workflow, entrypoint: refer(workflow, entrypoint) };
 }
@@ -436,6 +467,7 @@ function trainModel(
       "Trains a branch. A model that passes its own tests is built, rolled out to staging, tested, promoted to canary.",
     ),
     entrypoint,
+    onExit: recorded(parts, "staging"),
   });
 }
 
@@ -462,6 +494,7 @@ function buildInitial(settings: ResolvedSettings, parts: PipelineSteps, deploy: 
       "Builds the app without a model and deploys it to every stage that runs nothing.",
     ),
     entrypoint,
+    onExit: recorded(parts, "staging"),
   });
 }
 
@@ -492,6 +525,7 @@ function buildTrainingInitial(settings: ResolvedSettings, parts: PipelineSteps) 
       "Builds the training image of a branch when there is none yet.",
     ),
     entrypoint,
+    onExit: recorded(parts, "staging"),
   });
 }
 
@@ -576,6 +610,7 @@ function promoteModel(settings: ResolvedSettings, parts: PipelineSteps, deploy: 
       "Promotes what a stage runs to the next stage; into production after a person's decision.",
     ),
     entrypoint,
+    onExit: recorded(parts, workflowParameter("target", stages)),
   });
 }
 
@@ -612,5 +647,6 @@ function revert(settings: ResolvedSettings, parts: PipelineSteps) {
   return workflowTemplate("revert", {
     ...options(settings, HOUR, "Returns a stage to what the ledger recorded before, or to a version it ran."),
     entrypoint,
+    onExit: recorded(parts, workflowParameter("stage", settings.stages)),
   });
 }

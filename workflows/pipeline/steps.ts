@@ -1,4 +1,4 @@
-import { text, type Value } from "../builder/reference";
+import { text, type Value, workflowFailures } from "../builder/reference";
 import { container, input, output, suspend } from "../builder/template";
 import { OBJECTS, stepPod, trainingPod } from "./pods";
 import { type ResolvedSettings, SCENARIOS } from "./settings";
@@ -231,6 +231,24 @@ export function pipelineSteps(settings: ResolvedSettings) {
       }),
   );
 
+  /** For the exit of a workflow only. */
+  const recordFailure = container(
+    "record-failure",
+    { inputs: { stage: input.oneOf(stages), "requested-by": requestedBy }, outputs: {} },
+    (inputs) =>
+      stepPod(settings, {
+        // It reads the ledger and adds to it; the stage is not touched.
+        class: "tester",
+        file: "record_failure.py",
+        deadlineSeconds: SHORT_SECONDS,
+        idempotent: true,
+        retries: RETRIES,
+        requestedBy: inputs["requested-by"],
+        env: { STAGE: inputs.stage, FAILURES: workflowFailures },
+        effects: [text`record the failure on ${inputs.stage}`],
+      }),
+  );
+
   const gate = (name: "integration" | "resources" | "load", deadlineSeconds: number) =>
     container(
       `gate-${name}`,
@@ -374,6 +392,7 @@ export function pipelineSteps(settings: ResolvedSettings) {
     buildApp,
     changeStage,
     settle,
+    recordFailure,
     gateIntegration: gate("integration", 240),
     gateResources: gate("resources", 240),
     gateLoad: gate("load", 300),

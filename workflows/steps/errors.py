@@ -35,6 +35,8 @@ class Code(StrEnum):
     DiskFull = "DiskFull"
     BuilderUnavailable = "BuilderUnavailable"
     BuildFailed = "BuildFailed"
+    # A training ended badly, or its model failed the tests of its own repository.
+    TrainingFailed = "TrainingFailed"
     # A rollout ended badly.
     SyncFailed = "SyncFailed"
     RolloutFailed = "RolloutFailed"
