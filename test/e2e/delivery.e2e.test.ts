@@ -278,6 +278,13 @@ describe("an environment that delivers", () => {
     const training = await tryNpmRun("train", "--branch", "no-such-branch", "--wait");
     expect(training.code).toBe(1);
     expect(training.stdout + training.stderr).toContain("UnknownBranch");
+    // The entry is written at the very end of the run, which the command does not wait for.
+    await eventually("the ledger says so, too", 60, async () =>
+      (await ledger()).items.some(
+        ({ spec }) => spec.action === "failed" && spec.reason?.startsWith("UnknownBranch"),
+      ),
+    );
+    expect(await served("staging")).toBe(await recorded("staging"));
   });
 
   test("a signed push starts a training, an unsigned one does not", async () => {

@@ -11,6 +11,7 @@ import {
   ensureState,
   isOwnBackend,
   makeRunFolder,
+  readOwnState,
   statePaths,
   writeEffectiveSettings,
 } from "../../tools/cli/state";
@@ -264,5 +265,30 @@ describe("timings", () => {
     expect(Object.keys(readTimings(path))).toEqual(["create:local", "destroy:local"]);
     writeFileSync(path, "{");
     expect(readTimings(path)).toEqual({});
+  });
+});
+
+describe("the state of our own backend", () => {
+  const write = (content: string) => {
+    const paths = statePaths(join(folder, ".state"));
+    const stacks = join(paths.root, ".pulumi", "stacks", "gourmetgram-infra");
+    mkdirSync(stacks, { recursive: true });
+    writeFileSync(join(stacks, "local.json"), content);
+    return paths;
+  };
+
+  it("is read as the engine exports it", () => {
+    const latest = { resources: [{ urn: "a", type: "b", custom: true }] };
+    const paths = write(JSON.stringify({ version: 3, checkpoint: { latest } }));
+    expect(readOwnState(paths, "local")).toEqual({ version: 3, deployment: latest });
+    expect(readOwnState(paths, "other")).toBeUndefined();
+  });
+
+  it.each([
+    ["cut short", '{"version":3,"checkpoi'],
+    ["of another version", '{"version":4,"checkpoint":{"latest":{}}}'],
+    ["without a deployment", '{"version":3,"checkpoint":{}}'],
+  ])("is left to the engine when the file is %s", (_how, content) => {
+    expect(readOwnState(write(content), "local")).toBeUndefined();
   });
 });

@@ -16,6 +16,7 @@ import {
   ensureState,
   isOwnBackend,
   isRunning,
+  readOwnState,
   type StatePaths,
   statePaths,
   writeAtomically,
@@ -154,6 +155,10 @@ export function stackArguments(access: StackAccess, file: SettingsFile): string[
 
 /** The state as the engine exports it, secrets encrypted; undefined when there is no such stack. */
 export async function exportState(access: StackAccess): Promise<ExportedDeployment | undefined> {
+  const own = isOwnBackend(access.paths) ? readOwnState(access.paths, access.stack) : undefined;
+  if (own !== undefined) {
+    return own;
+  }
   const result = await runEngine(
     access.engine,
     ["stack", "export", "--stack", access.stack],
