@@ -51,7 +51,12 @@ class Reason(unittest.TestCase):
         failed = node("run-training", f"{ERROR}2 failed\nno model version registered", 2)
         self.assertEqual(
             record_failure.reason_of(quoted(*HOLDERS, failed)),
-            f"TrainingFailed: {ERROR}2 failed no model version registered",
+            "TrainingFailed: exit code 1: no model version registered",
+        )
+        alone = node("run-training", "main: Error (exit code 3): retrying\nMLflow does not answer", 2)
+        self.assertEqual(
+            record_failure.reason_of(quoted(*HOLDERS, alone)),
+            "MLflowUnavailable: the training could not reach it: MLflow does not answer",
         )
         silent = node("run-training", "")
         self.assertEqual(record_failure.reason_of(quoted(silent)), "TrainingFailed: it gave no reason")

@@ -18,6 +18,9 @@ TRAINING = "run-training"
 NAMED = re.compile(rf"\b(?:{'|'.join(Code)}): .*", re.DOTALL)
 # What Argo puts before the message of a program, and says of nodes that only hold others.
 EXIT = re.compile(r"^(?:[\w-]+: )?(?:Error|\w+) \(exit code \d+\)(?:: )?")
+EXIT_CODE = re.compile(r"exit code (\d+)")
+# How the training ends when it does not reach MLflow.
+UNREACHABLE = "3"
 HOLDER = re.compile(r"^(?:child '.*' (?:failed|errored)|No more retries left)")
 # More than Kubernetes keeps of a program's last words.
 LONGEST = 8192
@@ -52,13 +55,22 @@ def reason_of(failures: str) -> str:
             return redact(named[0])
     for node in nodes:
         if node["templateName"] == TRAINING:
-            # Code of the training repository: its last words, and how Argo says it ended.
-            return str(StepError(Code.TrainingFailed, node["message"] or "it gave no reason"))
+            return training_error(node["message"])
     for node in nodes:
         if node["message"]:
             said = EXIT.sub("", node["message"]) or node["message"]
             return str(StepError(Code.WorkflowFailed, f"{node['displayName']}: {said}"))
     return str(StepError(Code.WorkflowFailed, "no step gave a reason"))
+
+
+def training_error(message: str) -> str:
+    """Code of the training repository: how it ended, and its last words. Its README says what the codes mean."""
+    code = EXIT_CODE.search(message)
+    words = [line for line in EXIT.sub("", message).splitlines() if line.strip()]
+    said = words[-1].strip() if words else "it gave no reason"
+    if code and code[1] == UNREACHABLE:
+        return str(StepError(Code.MLflowUnavailable, f"the training could not reach it: {said}"))
+    return str(StepError(Code.TrainingFailed, f"{code[0]}: {said}" if code else said))
 
 
 def made_good(node: dict[str, str], names: set[str]) -> bool:
