@@ -105,7 +105,7 @@ test("our preview tells the same number of resources and no secret", () => {
 test("every wrong setting is told at once, before anything is made", () => {
   configure({
     infra: { kind: "local", cidr: "10.90.0.0/33" },
-    stages: ["staging", "produktion"],
+    stages: { staging: {}, produktion: {} },
     nods: {},
     platform: { storage: { postgres: "5" } },
   });

@@ -69,6 +69,8 @@ const definitions = {
   "argo-workflows-crds": [
     "clusterworkflowtemplates.argoproj.io",
     "cronworkflows.argoproj.io",
+    "workflowartifactgctasks.argoproj.io",
+    "workfloweventbindings.argoproj.io",
     "workflows.argoproj.io",
     "workflowtaskresults.argoproj.io",
     "workflowtasksets.argoproj.io",
@@ -78,6 +80,7 @@ const definitions = {
   "gateway-api-crds": [
     "gatewayclasses.gateway.networking.k8s.io",
     "gateways.gateway.networking.k8s.io",
+    "grpcroutes.gateway.networking.k8s.io",
     "httproutes.gateway.networking.k8s.io",
     "referencegrants.gateway.networking.k8s.io",
   ],
