@@ -1117,7 +1117,7 @@ export const pins = {
     version: "1",
     preloaded: false,
     title: "python-wheels",
-    source: "https://pypi.org",
+    source: "https://www.python.org",
     licenses: "various",
     layers: [{ rootfs: "debian-python-wheels" }],
     entrypoint: [],
