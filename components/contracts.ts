@@ -47,10 +47,22 @@ export interface Machine {
   readonly name: string;
   readonly spec: NodeSpec;
   readonly ssh: SshAccess;
+  /** Where clients outside the machines' own network reach it; for the first control plane. @default `spec.address` */
+  readonly publicAddress?: pulumi.Input<string>;
   /** Changes when, and only when, the machine is made anew; used as a replacement trigger. */
   readonly instanceId: pulumi.Output<string>;
   /** The resource whose deletion ends the machine: the `deletedWith` of all that lives on it. */
   readonly resource: pulumi.Resource;
+}
+
+/** What every kind of `infra/` makes. */
+export interface MachineSet {
+  /** By node name. */
+  readonly machines: Readonly<Record<string, Machine>>;
+  /** Key that logs in to every machine, OpenSSH format. A secret. */
+  readonly privateKey: pulumi.Output<string>;
+  /** OpenSSH client configuration, one `Host` per machine; see `renderSshConfig`. */
+  readonly sshConfig: pulumi.Output<string>;
 }
 
 /** A usable cluster: nothing in here is released before every node is Ready. */

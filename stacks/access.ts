@@ -61,7 +61,7 @@ export class Access extends pulumi.ComponentResource {
       {
         image: imageRef("traefik"),
         definitions: args.definitions,
-        edge: { node: cluster.home.name, address: cluster.home.spec.address },
+        edge: { node: cluster.home.name, address: homeAddress(cluster) },
         services: gatewayServices(spec, stages),
         weighted: weightedServices(spec),
       },
@@ -82,6 +82,11 @@ export class Access extends pulumi.ComponentResource {
     }));
     this.registerOutputs({ urls: this.urls, access: this.output });
   }
+}
+
+/** The address people reach the environment at. */
+export function homeAddress({ home }: Cluster): pulumi.Output<string> {
+  return pulumi.output(home.publicAddress ?? home.spec.address);
 }
 
 /** Where the services that are no stages run. Plain: Services are named before they exist. */

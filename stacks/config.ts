@@ -8,6 +8,7 @@ import type { EnvironmentSpec } from "./spec";
 const SECRET_PATHS = [
   ["platform", "database", "password"],
   ["platform", "objectStore", "secretAccessKey"],
+  ["infra", "privateKey"],
 ] as const;
 
 /** Folders of the bundle on this host. */

@@ -1,6 +1,12 @@
 import { createHash } from "node:crypto";
 import { kubernetesVersion } from "./pins";
-import { type EnvironmentNodeSpec, type EnvironmentSpec, STAGES, type StageSpec } from "./spec";
+import {
+  type EnvironmentNodeSpec,
+  type EnvironmentSpec,
+  type LocalInfraSpec,
+  STAGES,
+  type StageSpec,
+} from "./spec";
 
 /** Kubernetes releases an environment can run: those the bundle holds. */
 export const SUPPORTED_KUBERNETES_VERSIONS: readonly string[] = [kubernetesVersion];
@@ -19,6 +25,25 @@ export const defaultStage: StageSpec = {
   resources: { requests: { cpu: "200m", memory: "256Mi" }, limits: { cpu: "500m", memory: "512Mi" } },
 };
 
+/** An environment on OpenStack that sets nothing else: names as on Chameleon's KVM site. */
+export const OPENSTACK_DEFAULTS = {
+  cloud: "openstack",
+  cidr: "192.168.1.0/24",
+  sharedNetwork: "sharednet1",
+  pool: "public",
+  sources: ["0.0.0.0/0"],
+  image: "CC-Ubuntu24.04",
+  user: "cc",
+  flavor: "m1.medium",
+  spread: "none",
+} as const;
+
+/** A lease that sets nothing: a day, and an hour that must be left for an `up`. */
+export const LEASE_DEFAULTS = { hours: 24, minimumMinutes: 60 } as const;
+
+/** Machines that exist already. */
+export const HOSTS_DEFAULTS = { cidr: "192.168.1.0/24", user: "root", port: 22 } as const;
+
 /** Parts of settings that have a value only once their parent is set. */
 export const DELIVERY_DEFAULTS = {
   chartPath: "chart",
@@ -32,7 +57,9 @@ export const DELIVERY_DEFAULTS = {
  * Every default in one place: what an environment with an empty settings file is.
  * `nodes` is not here because its addresses follow `infra.cidr`: see `defaultNodes`.
  */
-export function defaultSettings(stackName: string): Omit<EnvironmentSpec, "name" | "nodes"> {
+export function defaultSettings(
+  stackName: string,
+): Omit<EnvironmentSpec, "name" | "nodes" | "infra"> & { readonly infra: LocalInfraSpec } {
   return {
     infra: { kind: "local", cidr: defaultCidr(stackName), memory: "4Gi" },
     cluster: { podCidr: "10.244.0.0/16", serviceCidr: "10.96.0.0/16", version: kubernetesVersion },

@@ -1,13 +1,16 @@
-import { basename, dirname, join } from "node:path";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import { LocalMachines } from "../infra/local/machines";
+import type { MachineSet } from "../components/contracts";
 import { WORKFLOWS_NAMESPACE } from "../k8s/argo/argoWorkflows";
-import { Cluster } from "../k8s/cluster/cluster";
+import { Cluster, type ClusterArgs } from "../k8s/cluster/cluster";
 import { createGatewayDefinitions, GATEWAY_NAMESPACE } from "../k8s/gateway/gateway";
 import { type Login, Platform } from "../k8s/platform/platform";
-import { Access, type AccessOutput } from "./access";
+import { Access, type AccessOutput, homeAddress } from "./access";
 import type { BundleLocation, Layer } from "./config";
 import { Delivery, registryOf } from "./delivery";
+import { createMachines } from "./machines";
 import { bundleRegistry, imageRef, pins } from "./pins";
 import { type EnvironmentSpec, SERVICE_PORTS } from "./spec";
 
@@ -46,18 +49,7 @@ export class Environment extends pulumi.ComponentResource {
     const { spec, bundle } = args;
     const parent = { parent: this };
 
-    const machines = new LocalMachines(
-      "machines",
-      {
-        environment: spec.name,
-        cidr: spec.infra.cidr,
-        memory: spec.infra.memory,
-        nodes: spec.nodes,
-        imageDir: bundle.machineDir,
-        bundlesDir: dirname(bundle.bundleDir),
-      },
-      parent,
-    );
+    const machines = createMachines("machines", spec, bundle, parent);
     const layer = layers.indexOf(args.upTo ?? "delivery");
     const cluster = layer < 1 ? undefined : createCluster(args, machines, parent);
     // All that is in the cluster ends with the machine it lives on: a destroy does not ask the API server.
@@ -106,7 +98,7 @@ function credentialsOf(
 
 function createCluster(
   { spec, bundle }: EnvironmentArgs,
-  machines: LocalMachines,
+  machines: MachineSet,
   opts: pulumi.ComponentResourceOptions,
 ): Cluster {
   return new Cluster(
@@ -129,6 +121,7 @@ function createCluster(
       },
       manifestsFolder: join(bundle.bundleDir, "manifests"),
       bundleKey: basename(bundle.bundleDir),
+      ...bundleSource(spec, bundle),
       registry: registryOf(spec),
     },
     opts,
@@ -150,7 +143,7 @@ function createPlatform(
         mlflow: imageRef("mlflow"),
       },
       storageClassName: cluster.storageClassName,
-      allowedHosts: [`${cluster.home.spec.address}:${SERVICE_PORTS.mlflow}`],
+      allowedHosts: [pulumi.interpolate`${homeAddress(cluster)}:${SERVICE_PORTS.mlflow}`],
       ...spec.platform,
       // Those of delivery, whose volumes and users are the platform's.
       databases: { argo: { owner: "argo", namespaces: [WORKFLOWS_NAMESPACE] } },
@@ -162,4 +155,19 @@ function createPlatform(
     },
     opts,
   );
+}
+
+/** Local machines see the bundle of this host. All others take it from a web server, or get a copy of it over SSH. */
+function bundleSource(
+  { infra, cluster }: EnvironmentSpec,
+  { bundleDir }: BundleLocation,
+): Pick<ClusterArgs, "bundle" | "bundleChecksum"> {
+  if (infra.kind === "local") return {};
+  const sums = join(bundleDir, "SHA256SUMS");
+  return {
+    bundle: cluster.bundleUrl === undefined ? { folder: bundleDir } : { url: cluster.bundleUrl },
+    ...(existsSync(sums) && {
+      bundleChecksum: createHash("sha256").update(readFileSync(sums)).digest("hex"),
+    }),
+  };
 }

@@ -1,6 +1,4 @@
-import ipaddr from "ipaddr.js";
-import type { NodeRole, Taint } from "../components/contracts";
-import { isLabelValue, labelKeyProblem } from "../components/labels";
+import type { NodeRole } from "../components/contracts";
 import { DNS_LABEL_RULE, isDnsLabel } from "../components/naming";
 import { ProblemCollector } from "../components/problems";
 import { parseBytes, parseCpu } from "../components/quantity";
@@ -18,7 +16,6 @@ import {
   cpuQuantity,
   type Field,
   integer,
-  list,
   object,
   oneOf,
   optional,
@@ -29,18 +26,20 @@ import {
   union,
   withDefault,
 } from "./fields";
+import { checkInfra, infraField, kindOf, nodeFields, withPools } from "./infraFields";
 import {
   BUILD_MODES,
   type DeliverySpec,
   type EnvironmentSpec,
   EXPOSURES,
   type Exposure,
-  type INFRA_KINDS,
+  type InfraKind,
   SERVICE_PORTS,
   type Service,
   SSL_MODES,
   STAGES,
 } from "./spec";
+import { hostProblem, network, nodeName, notEmpty } from "./textFields";
 
 /** Longest environment name: it becomes part of host names, bridge names and cgroup names. */
 const MAX_NAME_LENGTH = 40;
@@ -64,35 +63,39 @@ export function parseEnvironment(raw: Readonly<Record<string, unknown>>, stackNa
     stack: stackName,
   };
   checkName(stackName, context);
-  const settings = settingsFields(stackName)(raw, "", context);
+  const kind = kindOf(raw["infra"], defaultSettings(stackName).infra.kind);
+  const settings = settingsFields(stackName, kind)(raw, "", context);
+  const infra = settings?.infra;
+  // Machines that exist are named by the user: there is nothing to guess.
   const nodes =
-    settings?.nodes ?? defaultNodes(settings?.infra?.cidr ?? defaultSettings(stackName).infra.cidr);
+    settings?.nodes ??
+    (kind === "hosts" ? {} : defaultNodes(infra?.cidr ?? defaultSettings(stackName).infra.cidr));
   checkNetworks(settings, nodes, context);
-  checkNodes(settings?.infra, nodes, context);
+  checkNodes(infra, nodes, context);
+  checkInfra(infra, nodes as Readonly<Record<string, { readonly pool?: string }>>, context);
   checkStages(settings?.stages, context);
   context.problems.throwIfAny(`the settings of environment "${stackName}"`);
   // Every part that is undefined has added a problem, so here all required parts are there.
-  return { ...settings, name: stackName, nodes } as EnvironmentSpec;
+  const spec = { ...settings, name: stackName, nodes } as EnvironmentSpec;
+  return spec.infra.kind === "openstack" ? { ...spec, nodes: withPools(spec.nodes, spec.infra.pools) } : spec;
 }
 
-function settingsFields(stackName: string) {
+function settingsFields(stackName: string, kind: InfraKind) {
   const defaults = defaultSettings(stackName);
   const { infra, cluster, platform } = defaults;
   return object({
-    infra: union(
-      {
-        local: {
-          cidr: withDefault(privateNetwork(16, 24), infra.cidr),
-          memory: withDefault(byteQuantity("1Gi"), infra.memory),
-        },
-      } satisfies Record<(typeof INFRA_KINDS)[number], unknown>,
-      infra.kind,
-    ),
-    nodes: optional(record(nodeName(), object(nodeFields()))),
+    infra: infraField(infra),
+    nodes: optional(record(nodeName(), object(nodeFields(kind)))),
     cluster: object({
       podCidr: withDefault(network(8, NODE_POD_PREFIX), cluster.podCidr),
       serviceCidr: withDefault(network(12, 24), cluster.serviceCidr),
       version: withDefault(oneOf(SUPPORTED_KUBERNETES_VERSIONS), cluster.version),
+      bundleUrl: optional(
+        text({
+          problem: endpointProblem,
+          allowed: "the http or https URL of a folder with a bundle, for example http://192.168.1.2/bundle",
+        }),
+      ),
     }),
     platform: object({
       storage: object({
@@ -116,24 +119,6 @@ function settingsFields(stackName: string) {
     ),
     stages: withDefault<unknown>(record(oneOf(STAGES), stageFields()), defaults.stages) as Field<StageDrafts>,
   });
-}
-
-function nodeFields() {
-  return {
-    role: withDefault(oneOf<NodeRole>(["controlPlane", "worker"]), "worker"),
-    address: text({ problem: addressProblem, allowed: "an IPv4 address inside infra.cidr" }),
-    memory: optional(byteQuantity("1Gi")),
-    labels: optional(record(labelKey(), labelValue())),
-    taints: optional(
-      list(
-        object({
-          key: labelKey(),
-          value: optional(labelValue()),
-          effect: oneOf<Taint["effect"]>(["NoSchedule", "PreferNoSchedule", "NoExecute"]),
-        }),
-      ),
-    ),
-  };
 }
 
 function externalDatabaseFields() {
@@ -234,71 +219,6 @@ function branch(): Field<string> {
   });
 }
 
-function nodeName(): Field<string> {
-  return text({
-    problem: (name) => (isDnsLabel(name) ? undefined : "is not a DNS-1123 label"),
-    allowed: `at most 63 ${DNS_LABEL_RULE}`,
-  });
-}
-
-function labelKey(): Field<string> {
-  return text({
-    problem: labelKeyProblem,
-    allowed: "[prefix/]name, the name at most 63 of A-Z a-z 0-9 - _ .",
-  });
-}
-
-function labelValue(): Field<string> {
-  return text({
-    problem: (value) => (isLabelValue(value) ? undefined : "is not a label value"),
-    allowed: "at most 63 of A-Z a-z 0-9 - _ . starting and ending with a letter or digit",
-  });
-}
-
-function notEmpty(allowed: string): Field<string> {
-  return text({ problem: (value) => (value.trim() === "" ? "is empty" : undefined), allowed });
-}
-
-function network(shortest: number, longest: number): Field<string> {
-  return text({
-    problem: (value) => networkProblem(value, shortest, longest),
-    allowed: `an IPv4 network from /${shortest} to /${longest}, for example 10.87.0.0/${Math.min(longest, 24)}`,
-  });
-}
-
-function privateNetwork(shortest: number, longest: number): Field<string> {
-  return text({
-    problem: (value) =>
-      networkProblem(value, shortest, longest) ??
-      (ipaddr.IPv4.parseCIDR(value)[0].range() === "private" ? undefined : "is not a private network"),
-    allowed: `a private IPv4 network from /${shortest} to /${longest}, for example 10.87.0.0/${longest}`,
-  });
-}
-
-function networkProblem(value: string, shortest: number, longest: number): string | undefined {
-  if (!/^\d+\.\d+\.\d+\.\d+\/\d+$/.test(value) || !ipaddr.IPv4.isValidCIDR(value)) {
-    return "is not an IPv4 network in CIDR form";
-  }
-  const [address, prefix] = ipaddr.IPv4.parseCIDR(value);
-  const first = ipaddr.IPv4.networkAddressFromCIDR(value).toString();
-  if (address.toString() !== first) {
-    return `is an address inside a network; the network is ${first}/${prefix}`;
-  }
-  if (prefix < shortest || prefix > longest) {
-    return prefix < shortest ? "is too large" : "is too small";
-  }
-  return undefined;
-}
-
-function addressProblem(value: string): string | undefined {
-  return ipaddr.IPv4.isValidFourPartDecimal(value) ? undefined : "is not an IPv4 address";
-}
-
-function hostProblem(value: string): string | undefined {
-  const isName = value.length <= 253 && value.split(".").every((part) => isDnsLabel(part.toLowerCase()));
-  return isName || ipaddr.isValid(value) ? undefined : "is not a host";
-}
-
 function endpointProblem(value: string): string | undefined {
   const url = URL.canParse(value) ? new URL(value) : undefined;
   return url?.protocol === "http:" || url?.protocol === "https:" ? undefined : "is not an http or https URL";
@@ -360,7 +280,7 @@ function checkNetworks(settings: NetworkSettings | undefined, nodes: NodeDrafts,
 }
 
 function checkNodes(
-  infra: { readonly cidr?: string; readonly memory?: string } | undefined,
+  infra: { readonly kind?: InfraKind; readonly cidr?: string; readonly memory?: string } | undefined,
   nodes: NodeDrafts,
   context: ReadContext,
 ): void {
@@ -376,7 +296,7 @@ function checkNodes(
     });
   }
   checkAddresses(infra?.cidr, nodes, context);
-  checkMemory(infra?.memory, nodes, context);
+  if (infra?.kind === "local") checkMemory(infra.memory, nodes, context);
 }
 
 function checkAddresses(cidr: string | undefined, nodes: NodeDrafts, context: ReadContext): void {

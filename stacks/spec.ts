@@ -1,12 +1,19 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { NodeSpec } from "../components/contracts";
 import type { Quantity } from "../components/quantity";
+import type { HostsNodeSpec, HostsSpec } from "../infra/hosts/spec";
+import type { OpenStackNodeSpec, OpenStackSpec } from "../infra/openstack/spec";
 
 /** All stages there are, in the order a model goes through them. */
 export const STAGES = ["staging", "canary", "production"] as const;
 
 /** An app stack inside an environment. */
 export type Stage = (typeof STAGES)[number];
+
+/** True for the name of a stage. */
+export function isStage(name: string): name is Stage {
+  return STAGES.some((stage) => stage === name);
+}
 
 /** What a person can connect to, with the port on the gateway: the product's ports, not settings. */
 export const SERVICE_PORTS = {
@@ -28,8 +35,9 @@ export type Service = keyof typeof SERVICE_PORTS;
 export const EXPOSURES = ["public", "tunnel", "off"] as const;
 export type Exposure = (typeof EXPOSURES)[number];
 
-/** Kinds of machines there are now; the discriminator of `infra`. */
-export const INFRA_KINDS = ["local"] as const;
+/** Kinds of machines; the discriminator of `infra`. */
+export const INFRA_KINDS = ["local", "openstack", "hosts"] as const;
+export type InfraKind = (typeof INFRA_KINDS)[number];
 
 /** Machines as system containers on this Linux host. Costs memory and disk of the host, nothing else. */
 export interface LocalInfraSpec {
@@ -40,11 +48,26 @@ export interface LocalInfraSpec {
   readonly memory: Quantity;
 }
 
-/** One machine and the node it becomes. */
-export interface EnvironmentNodeSpec extends NodeSpec {
+/** Virtual machines of an OpenStack project. */
+export interface OpenStackInfraSpec extends OpenStackSpec {
+  readonly kind: "openstack";
+}
+
+/** Machines that exist already, over SSH. */
+export interface HostsInfraSpec extends HostsSpec {
+  readonly kind: "hosts";
+}
+
+export type InfraSpec = LocalInfraSpec | OpenStackInfraSpec | HostsInfraSpec;
+
+/** A machine on this host, and the node it becomes. */
+export interface LocalEnvironmentNodeSpec extends NodeSpec {
   /** Memory limit of this machine. @default `infra.memory` */
   readonly memory?: Quantity;
 }
+
+/** One machine and the node it becomes; what else than a node it may set follows from `infra.kind`. */
+export type EnvironmentNodeSpec = LocalEnvironmentNodeSpec | OpenStackNodeSpec | HostsNodeSpec;
 
 /** Settings of Kubernetes itself. */
 export interface ClusterSpec {
@@ -54,6 +77,11 @@ export interface ClusterSpec {
   readonly serviceCidr: string;
   /** Kubernetes release, for example `v1.34.2`. */
   readonly version: string;
+  /**
+   * Folder on a web server with the bundle, `npm run bundle` says which: nodes take it from there. Not for `local`, whose machines
+   * see the bundle of this host. @default none: it is copied to the first control plane over SSH, and the others take it from there
+   */
+  readonly bundleUrl?: string;
 }
 
 /** PostgreSQL inside the cluster. */
@@ -171,7 +199,8 @@ export interface DeliverySpec {
 export interface EnvironmentSpec {
   /** The Pulumi stack's name: a DNS-1123 label of at most 40 characters. */
   readonly name: string;
-  readonly infra: LocalInfraSpec;
+  /** Where machines come from. */
+  readonly infra: InfraSpec;
   /** Keyed by node name, so that removing one never renames the others. */
   readonly nodes: Readonly<Record<string, EnvironmentNodeSpec>>;
   readonly cluster: ClusterSpec;
@@ -181,4 +210,25 @@ export interface EnvironmentSpec {
   readonly exposure: Readonly<Record<Service, Exposure>>;
   /** The stages there are, any of the three. */
   readonly stages: Readonly<Partial<Record<Stage, StageSpec>>>;
+}
+
+/** An environment of one kind of machines: its nodes were read by that kind. */
+type EnvironmentOf<Infra extends InfraSpec, Node extends EnvironmentNodeSpec> = EnvironmentSpec & {
+  readonly infra: Infra;
+  readonly nodes: Readonly<Record<string, Node>>;
+};
+export type LocalEnvironmentSpec = EnvironmentOf<LocalInfraSpec, LocalEnvironmentNodeSpec>;
+export type OpenStackEnvironmentSpec = EnvironmentOf<OpenStackInfraSpec, OpenStackNodeSpec>;
+export type HostsEnvironmentSpec = EnvironmentOf<HostsInfraSpec, HostsNodeSpec>;
+
+export function isLocal(spec: EnvironmentSpec): spec is LocalEnvironmentSpec {
+  return spec.infra.kind === "local";
+}
+
+export function isOpenStack(spec: EnvironmentSpec): spec is OpenStackEnvironmentSpec {
+  return spec.infra.kind === "openstack";
+}
+
+export function isHosts(spec: EnvironmentSpec): spec is HostsEnvironmentSpec {
+  return spec.infra.kind === "hosts";
 }

@@ -40,6 +40,8 @@ const CLI_COMMANDS = [
   "bundle",
   "toolchain",
   "leftovers",
+  "audit",
+  "lease",
   "bench",
 ];
 

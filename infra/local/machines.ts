@@ -1,9 +1,10 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { Machine, NodeSpec } from "../../components/contracts";
+import type { Machine, MachineSet, NodeSpec } from "../../components/contracts";
 import { KeyPair } from "../../components/keys";
 import { isDnsLabel } from "../../components/naming";
 import { type Problem, ProblemsError } from "../../components/problems";
 import { parseBytes, type Quantity } from "../../components/quantity";
+import { renderSshConfig } from "../../components/sshConfig";
 import { LocalMachine } from "./machine";
 import { LocalNetwork } from "./network";
 import { isMachineAddress, parseSubnet } from "./subnet";
@@ -43,14 +44,10 @@ export interface LocalMachinesArgs {
  *
  * @throws ProblemsError with everything that is wrong with the arguments
  */
-export class LocalMachines extends pulumi.ComponentResource {
+export class LocalMachines extends pulumi.ComponentResource implements MachineSet {
   readonly machines: Readonly<Record<string, Machine>>;
-  /** Key that logs in to every machine as root, OpenSSH format. A secret. */
+  /** Logs in as root. */
   readonly privateKey: pulumi.Output<string>;
-  /**
-   * OpenSSH client configuration, one `Host` per machine with its host key. `IdentityFile` is `~/.ssh/gourmetgram-<environment>`:
-   * where `privateKey` is to be put, mode 0600, by who wants to log in.
-   */
   readonly sshConfig: pulumi.Output<string>;
 
   constructor(name: string, args: LocalMachinesArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -73,7 +70,17 @@ export class LocalMachines extends pulumi.ComponentResource {
     this.privateKey = login.privateKeyOpenssh;
     this.sshConfig = pulumi
       .all(Object.values(this.machines).map(({ ssh }) => pulumi.output(ssh.hostKey)))
-      .apply((hostKeys) => renderSshConfig(args, hostKeys));
+      .apply((hostKeys) =>
+        renderSshConfig(
+          args.environment,
+          Object.entries(args.nodes).map(([node, { address }], index) => ({
+            name: node,
+            host: address,
+            user: "root",
+            hostKey: hostKeys[index] as string,
+          })),
+        ),
+      );
     this.registerOutputs({});
   }
 }
@@ -120,24 +127,6 @@ function createMachine(options: {
     instanceId: machine.instanceId,
     resource: machine,
   };
-}
-
-function renderSshConfig(args: LocalMachinesArgs, hostKeys: readonly string[]): string {
-  return Object.entries(args.nodes)
-    .map(([node, { address }], index) =>
-      [
-        `Host ${node}`,
-        `  HostName ${address}`,
-        "  User root",
-        `  IdentityFile ~/.ssh/gourmetgram-${args.environment}`,
-        "  IdentitiesOnly yes",
-        "  StrictHostKeyChecking yes",
-        "  UserKnownHostsFile none",
-        `  KnownHostsCommand /bin/echo ${address} ${hostKeys[index]}`,
-        "",
-      ].join("\n"),
-    )
-    .join("\n");
 }
 
 /** Everything wrong with the arguments that can be told without looking at the host. */

@@ -5,7 +5,9 @@ import type { ClusterAccess, Machine } from "../../components/contracts";
 import { formatProblems, type Problem } from "../../components/problems";
 import { RemoteStep, type StepFile } from "../../components/remoteStep";
 import { type AddonImages, Addons, storageClassName } from "./addons";
+import { BundleCopy } from "./bundleCopy";
 import { FlannelNetwork } from "./flannel";
+import { HomeSnapshot } from "./homeSnapshot";
 import {
   discoveryKubeconfigPath,
   type KubeadmSettings,
@@ -23,6 +25,11 @@ export const storageLabel = "gourmetgram.dev/storage";
 
 /** Folder on a node where the graph puts what the node script takes up. */
 const given = "/etc/gourmetgram/cluster";
+
+/** Port of the Kubernetes API on control planes. */
+const API_PORT = 6443;
+/** Port at which the first control plane hands the bundle to the others. */
+const BUNDLE_PORT = 8099;
 
 export interface ClusterImages extends AddonImages {
   readonly flannel: string;
@@ -49,8 +56,13 @@ export interface ClusterArgs {
   readonly manifestsFolder: string;
   /** Names the bundle's version; machines that have bundles take theirs by it. */
   readonly bundleKey: string;
-  /** Where machines without a bundle take theirs from. @default none */
-  readonly bundleUrl?: string;
+  /** SHA-256 of the bundle's own list of checksums, hexadecimal. @default not checked */
+  readonly bundleChecksum?: string;
+  /**
+   * How machines that have no bundle get one: from a web server, or by a copy over SSH to the first control plane, which then serves
+   * it to the others. @default none: all machines have it
+   */
+  readonly bundle?: { readonly url: string } | { readonly folder: string };
   /** A registry inside the cluster that every node pulls from and trusts by the cluster's authority. @default none */
   readonly registry?: {
     /** Host and port as image references name it. */
@@ -95,15 +107,33 @@ export class Cluster extends pulumi.ComponentResource {
     const parent = { parent: this };
 
     const pki = new ClusterPki(`${name}-pki`, { clusterName: args.clusterName }, parent);
-    const nodeSteps = this.createNodeSteps(name, args, { settings, machines, controlPlanes, home, pki });
+    const nodeSteps = this.createNodeSteps(name, args, {
+      settings,
+      machines,
+      controlPlanes,
+      home,
+      pki,
+      bundle: this.createBundleSource(name, args, home),
+      snapshot: new HomeSnapshot(
+        `${name}-home-snapshot`,
+        { machine: home, clusterId: pki.ca.publicKeyHash },
+        // Only a replacement takes it; with the whole environment its data is meant to go.
+        { parent: this, deletedWith: home.resource },
+      ),
+    });
     const homeStep = nodeSteps[home.name] as RemoteStep;
 
     const kubeconfig = pulumi.secret(
       pulumi
-        .all([pki.ca.certificatePem, pki.admin.certificatePem, pki.admin.privateKeyPem])
-        .apply(([caCertificatePem, clientCertificatePem, clientKeyPem]) =>
+        .all([
+          pki.ca.certificatePem,
+          pki.admin.certificatePem,
+          pki.admin.privateKeyPem,
+          home.publicAddress ?? home.spec.address,
+        ])
+        .apply(([caCertificatePem, clientCertificatePem, clientKeyPem, address]) =>
           renderKubeconfig({
-            endpoint: settings.endpoint,
+            endpoint: `${address}:${API_PORT}`,
             clusterName: args.clusterName,
             caCertificatePem,
             user: { clientCertificatePem, clientKeyPem },
@@ -164,11 +194,13 @@ export class Cluster extends pulumi.ComponentResource {
     name: string,
     args: ClusterArgs,
     parts: {
-      settings: KubeadmSettings;
+      settings: ClusterSettings;
       machines: readonly Machine[];
       controlPlanes: readonly Machine[];
       home: Machine;
       pki: ClusterPki;
+      bundle: BundleSource;
+      snapshot: HomeSnapshot;
     },
   ): Record<string, RemoteStep> {
     const steps: Record<string, RemoteStep> = {};
@@ -205,17 +237,52 @@ export class Cluster extends pulumi.ComponentResource {
             PAUSE_IMAGE: args.images.pause,
             DNS_IMAGE: `${args.imageRepository}/coredns:${args.corednsTag}`,
             BUNDLE: args.bundleKey,
-            BUNDLE_URL: args.bundleUrl ?? "",
+            BUNDLE_CHECKSUM: args.bundleChecksum ?? "",
+            BUNDLE_URL: parts.bundle.url,
             REGISTRY: args.registry?.host ?? "",
             REGISTRY_IP: args.registry?.clusterIp ?? "",
           },
           files: nodeFiles({ machine, isHome, settings: parts.settings, pki: parts.pki, kubelet }),
           triggers: [machine.instanceId],
         },
-        { parent: this, dependsOn: before ? [(steps[before.name] as RemoteStep).command] : [] },
+        {
+          parent: this,
+          dependsOn: [
+            ...(before ? [(steps[before.name] as RemoteStep).command] : []),
+            ...(isHome ? [parts.snapshot, ...parts.bundle.copied] : parts.bundle.served),
+          ],
+        },
       );
     }
     return steps;
+  }
+
+  /** From where nodes take the bundle; a copy of it goes over the wire to the first control plane once, and from there to the others. */
+  private createBundleSource(name: string, args: ClusterArgs, home: Machine): BundleSource {
+    if (args.bundle === undefined) return { url: "", copied: [], served: [] };
+    if ("url" in args.bundle) return { url: args.bundle.url, copied: [], served: [] };
+    const inside = { parent: this, deletedWith: home.resource };
+    const copy = new BundleCopy(
+      `${name}-bundle`,
+      { machine: home, folder: args.bundle.folder, key: args.bundleKey },
+      inside,
+    );
+    const server = new RemoteStep(
+      `${name}-bundle-server`,
+      {
+        ssh: home.ssh,
+        step: "bundle-server",
+        script: "k8s/cluster/scripts/bundle-server.sh",
+        environment: { ADDRESS: home.spec.address, PORT: String(BUNDLE_PORT), FOLDER: copy.path },
+        triggers: [home.instanceId],
+      },
+      { ...inside, dependsOn: [copy] },
+    );
+    return {
+      url: `http://${home.spec.address}:${BUNDLE_PORT}/${args.bundleKey}`,
+      copied: [copy],
+      served: [server.command],
+    };
   }
 
   /** Workers come and go independently; control planes leave one at a time, as they came, for etcd's majority. */
@@ -277,13 +344,14 @@ export class Cluster extends pulumi.ComponentResource {
             .map((taint) => `${taint.key}=${taint.value ?? ""}:${taint.effect}`)
             .join(","),
           NODE_TIMEOUT: String(seconds),
+          // A new home admits the node again; that is no reason to drain it, as a replacement of this step would.
+          ...(machine === home ? {} : { HOME_INSTANCE: home.instanceId }),
         },
         files: { [`${given}/token-${machine.name}`]: { content: parts.pki.bootstrapToken } },
         rerun: "always",
         // The home node leaves only with its machine, and there is nobody left then who could drain it.
         runOnDelete: machine !== home,
-        // A machine made anew, the node's own or the cluster's home, is admitted anew.
-        triggers: machine === home ? [home.instanceId] : [machine.instanceId, home.instanceId],
+        triggers: [machine.instanceId],
         timeout: `${seconds + 120}s`,
       },
       {
@@ -295,6 +363,16 @@ export class Cluster extends pulumi.ComponentResource {
       },
     );
   }
+}
+
+/** Where nodes take the bundle from, and what has to be there before they can. */
+interface BundleSource {
+  /** Empty when every machine has it. */
+  readonly url: string;
+  /** For the first control plane. */
+  readonly copied: readonly pulumi.Resource[];
+  /** For all others. */
+  readonly served: readonly pulumi.Resource[];
 }
 
 /** All that is wrong with the arguments, at once. */
@@ -327,18 +405,26 @@ export function nodeLabels(
   };
 }
 
+/** kubeadm's settings while an address in the API server's certificate may still have to be given out. */
+type ClusterSettings = Omit<KubeadmSettings, "certificateNames"> & {
+  readonly certificateNames: pulumi.Output<string[]>;
+};
+
 function kubeadmSettings(
   args: ClusterArgs,
   home: Machine,
   controlPlanes: readonly Machine[],
-): KubeadmSettings {
+): ClusterSettings {
   return {
     kubernetesVersion: args.kubernetesVersion,
     clusterName: args.clusterName,
     podCidr: args.podCidr,
     serviceCidr: args.serviceCidr,
-    endpoint: `${home.spec.address}:6443`,
-    certificateNames: controlPlanes.flatMap((machine) => [machine.spec.address, machine.name]),
+    endpoint: `${home.spec.address}:${API_PORT}`,
+    certificateNames: pulumi.all([
+      ...controlPlanes.flatMap((machine) => [machine.spec.address, machine.name]),
+      ...(home.publicAddress === undefined ? [] : [home.publicAddress]),
+    ]),
     imageRepository: args.imageRepository,
     etcdTag: args.etcdTag,
     corednsTag: args.corednsTag,
@@ -349,7 +435,7 @@ function kubeadmSettings(
 function nodeFiles(parts: {
   machine: Machine;
   isHome: boolean;
-  settings: KubeadmSettings;
+  settings: ClusterSettings;
   pki: ClusterPki;
   kubelet: { certificatePem: pulumi.Input<string>; privateKeyPem: pulumi.Input<string> };
 }): Record<string, StepFile> {
@@ -360,7 +446,11 @@ function nodeFiles(parts: {
     [`${given}/kubelet/kubelet.key`]: { content: parts.kubelet.privateKeyPem },
     [`${given}/kubeadm.yaml`]: {
       content: isHome
-        ? pki.bootstrapToken.apply((token) => renderInit(settings, machine, token))
+        ? pulumi
+            .all([pki.bootstrapToken, settings.certificateNames])
+            .apply(([token, certificateNames]) =>
+              renderInit({ ...settings, certificateNames }, machine, token),
+            )
         : renderJoin(machine),
     },
   };

@@ -87,13 +87,93 @@ describe("a plain program on the toolchain", () => {
   });
 });
 
+describe("a program for an OpenStack cloud that is out of reach", () => {
+  const folder = mkdtempSync(join(tmpdir(), "openstack-e2e-"));
+  let toolchain: Toolchain;
+
+  beforeAll(async () => {
+    toolchain = await ensureToolchain({ report, plugins: ["openstack"] });
+    mkdirSync(join(folder, "state"));
+    symlinkSync(join(projectRoot(), "node_modules"), join(folder, "node_modules"));
+    writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "cloud", main: "index.js" }));
+    writeFileSync(
+      join(folder, "Pulumi.yaml"),
+      "name: cloud\nruntime: {name: nodejs, options: {typescript: false}}\n",
+    );
+    // Nothing listens on port 1 of loopback.
+    writeFileSync(
+      join(folder, "index.js"),
+      `const pulumi = require("@pulumi/pulumi");
+       const os = require("@pulumi/openstack");
+       const provider = new os.Provider("cloud", {
+         authUrl: "http://127.0.0.1:1/v3", userName: "u", password: "p", tenantName: "t",
+         userDomainName: "Default", projectDomainName: "Default", region: "r", maxRetries: 2,
+         endpointOverrides: { compute: "http://127.0.0.1:1/compute/v2.1/" },
+       });
+       const opts = { provider };
+       const network = new os.networking.Network("net", { name: "net" }, opts);
+       const subnet = new os.networking.Subnet("net", { networkId: network.id, cidr: "10.0.0.0/24" }, opts);
+       const router = new os.networking.Router("edge", { externalNetworkId: "public" }, opts);
+       new os.networking.RouterInterface("edge", { routerId: router.id, subnetId: subnet.id }, opts);
+       const group = new os.networking.SecGroup("nodes", { name: "nodes" }, opts);
+       new os.networking.SecGroupRule("ssh", {
+         direction: "ingress", ethertype: "IPv4", protocol: "tcp", portRangeMin: 22, portRangeMax: 22,
+         securityGroupId: group.id,
+       }, opts);
+       const port = new os.networking.Port("node", {
+         networkId: network.id, fixedIps: [{ subnetId: subnet.id, ipAddress: "10.0.0.5" }],
+         securityGroupIds: [group.id], allowedAddressPairs: [{ ipAddress: "10.244.0.0/16" }],
+       }, opts);
+       const key = new os.compute.Keypair("key", { publicKey: "ssh-ed25519 AAAA" }, opts);
+       const spread = new os.compute.ServerGroup("nodes", { policies: ["soft-anti-affinity"] }, opts);
+       const node = new os.compute.Instance("node", {
+         name: "node", flavorName: "m1", keyPair: key.name, networks: [{ port: port.id }],
+         imageId: "image", schedulerHints: [{ group: spread.id }], userData: "#cloud-config",
+       }, opts);
+       const address = new os.networking.FloatingIp("edge", { pool: "public" }, opts);
+       new os.networking.FloatingIpAssociate("edge", { floatingIp: address.address, portId: port.id }, opts);
+       new os.blockstorage.Volume("data", { size: 1 }, opts);
+       exports.key = key.privateKey;
+       if (new pulumi.Config().getBoolean("look"))
+         exports.found = os.networking.getNetworkOutput({ name: "public" }, opts).id;`,
+    );
+    await pulumi(["stack", "init", "cloud"]);
+  });
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  function pulumi(args: string[], allowFailure = false): Promise<CommandResult> {
+    return run(toolchain.pulumi, ["--cwd", folder, "--non-interactive", "--color", "never", ...args], {
+      env: {
+        ...toolchain.env,
+        PULUMI_BACKEND_URL: `file://${join(folder, "state")}`,
+        PULUMI_CONFIG_PASSPHRASE: "passphrase",
+      },
+      allowFailure,
+    });
+  }
+
+  test("is planned without the cloud, and without a warning", async () => {
+    const { stdout, stderr } = await pulumi(["preview"]);
+    expect(stdout).toContain("15 to create");
+    expect(stdout + stderr).not.toMatch(/warning|deprecated/i);
+  });
+
+  test("says what it could not reach, instead of hanging, once it asks the cloud", async () => {
+    const asked = await pulumi(["preview", "--config", "look=true"], true);
+    expect(asked.code).not.toBe(0);
+    expect(asked.stdout + asked.stderr).toMatch(/127\.0\.0\.1:1.*connection refused/);
+    expect(asked.seconds).toBeLessThan(30);
+  });
+});
+
 describe("the stand-ins' own tests on real parts", () => {
   beforeAll(async () => {
     expect(await findGo(), "Go is needed to test the plugins: install it").toBeDefined();
   });
 
-  async function goTest(packages: string, env: NodeJS.ProcessEnv): Promise<void> {
-    const args = ["-C", join(projectRoot(), "tools/plugins"), "test", "-count=1", "-timeout=25m", packages];
+  async function goTest(packages: string, env: NodeJS.ProcessEnv, module = "tools/plugins"): Promise<void> {
+    const args = ["-C", join(projectRoot(), module), "test", "-count=1", "-timeout=25m", packages];
     const { stdout } = await run("go", args, { env: { GOURMETGRAM_REQUIRE_REAL: "1", ...env } });
     expect(stdout).toMatch(/^ok /m);
   }
@@ -101,6 +181,8 @@ describe("the stand-ins' own tests on real parts", () => {
   test("the language host", () => goTest("./language-nodejs/...", {}));
 
   test("what every plugin process has in common", () => goTest("./internal/...", {}));
+
+  test("the openstack plugin", () => goTest("./...", {}, "tools/plugins/openstack"));
 
   test("the command plugin, against a real sshd", async () => {
     // Where openssh-server is not installed, the machines' own serves.

@@ -4,17 +4,28 @@
  */
 import { expect, test } from "vitest";
 import { stringify } from "yaml";
+import { projectSettings, readSettingsFile } from "../../tools/cli/settings";
 import { environmentGraph } from "../support/environmentGraph";
 import type { Graph, GraphNode } from "../support/graph";
 
 test("the default environment", async () => {
-  const graph = await environmentGraph();
-  await expect(render(graph)).toMatchFileSnapshot("local.golden.yaml");
+  const resources = render(await environmentGraph());
+  await expect(text(resources)).toMatchFileSnapshot("local.golden.yaml");
 });
 
-function render(graph: Graph): string {
+test("what the chameleon example has other than the default environment", async () => {
+  const settings = projectSettings(readSettingsFile("chameleon").content["config"]);
+  const local = new Set(render(await environmentGraph()).map((resource) => text(resource)));
+  // Under the same name, so that only what the machines are makes a difference.
+  const resources = render(await environmentGraph(settings));
+  const other = resources.filter((resource) => !local.has(text(resource)));
+  expect(other.length).toBeLessThan(resources.length / 3);
+  await expect(text(other)).toMatchFileSnapshot("chameleon.golden.yaml");
+});
+
+function render(graph: Graph): readonly object[] {
   const name = (urn: string) => urn.split("::").at(-1) ?? "";
-  const resources = [...graph.nodes]
+  return [...graph.nodes]
     .sort((a, b) => (a.urn < b.urn ? -1 : 1))
     .map((node) => ({
       resource: `${node.name} (${node.type})`,
@@ -23,8 +34,12 @@ function render(graph: Graph): string {
       ...(node.provider ? { provider: name(node.provider) } : {}),
       ...(node.deletedWith ? { deletedWith: name(node.deletedWith) } : {}),
       ...(node.deleteBeforeReplace ? { deleteBeforeReplace: true } : {}),
+      ...(node.replaceOnChanges.length > 0 ? { replaceOnChanges: node.replaceOnChanges } : {}),
       ...(node.custom ? { inputs: inputsOf(node) } : {}),
     }));
+}
+
+function text(resources: object): string {
   return stringify(resources, { lineWidth: 0, aliasDuplicateObjects: false });
 }
 

@@ -161,8 +161,23 @@ describe("three nodes", () => {
 
   test("a machine made anew runs its script again and is admitted again", () => {
     expect(command(graph, "cluster-node2").inputs.triggers).toEqual(["node2-1"]);
-    expect(command(graph, "cluster-node2-membership").inputs.triggers).toEqual(["node2-1", "node1-1"]);
+    expect(command(graph, "cluster-node2-membership").inputs.triggers).toEqual(["node2-1"]);
     expect(command(graph, "cluster-node2-membership").deleteBeforeReplace).toBe(true);
+  });
+
+  test("a new first control plane admits the others again without draining them", () => {
+    const membership = command(graph, "cluster-node2-membership");
+    expect(membership.inputs.create).toContain("# HOME_INSTANCE=node1-1");
+    expect(membership.inputs.triggers).not.toContain("node1-1");
+  });
+
+  test("a new first control plane gets what the old one held before its own script runs", () => {
+    const snapshot = graph.get("cluster-home-snapshot");
+    expect(snapshot.inputs).toMatchObject({ instanceId: "node1-1", clusterId: expect.stringMatching(/^sha256:/) });
+    expect(snapshot.secretPaths).toContain("privateKey");
+    expect(snapshot.deletedWith).toBe(graph.get("node1").urn);
+    expect(graph.waits(command(graph, "cluster-node1"), snapshot)).toBe(true);
+    expect(graph.waits(command(graph, "cluster-node2"), snapshot)).toBe(false);
   });
 
   test("only memberships run something when they go: the drain", () => {

@@ -55,9 +55,31 @@ const builtIn: Readonly<Record<string, FakeOutputs>> = {
     instanceId: `${name}-1`,
     folder: `/machines/${name}`,
   }),
+  "gourmetgram:openstack:Lease": (name, inputs) => ({
+    ...inputs,
+    leaseId: `${name}-lease`,
+    reservationId: `${name}-reservation`,
+    flavorId: `${name}-flavor`,
+    startsAt: "2026-01-01T00:00:00Z",
+    endsAt: "2026-01-02T00:00:00Z",
+    status: "ACTIVE",
+  }),
+  "gourmetgram:cluster:BundleCopy": (_, inputs) => ({
+    ...inputs,
+    path: `/opt/gourmetgram/bundles/${inputs.key}`,
+  }),
+  "gourmetgram:cluster:HomeSnapshot": (_, inputs) => ({ ...inputs, restored: false }),
+  "openstack:networking/floatingIp:FloatingIp": (_, inputs) => ({ ...inputs, address: "203.0.113.10" }),
   "command:remote:Command": (name, inputs) => ({ ...inputs, stdout: `${name}.stdout`, stderr: "" }),
   "command:local:Command": (name, inputs) => ({ ...inputs, stdout: `${name}.stdout`, stderr: "" }),
 };
+
+/** What a look-up finds: something of the name asked for. */
+export function fakeLookup(args: pulumi.runtime.MockCallArgs): Record<string, unknown> {
+  return args.token.startsWith("openstack:")
+    ? { ...args.inputs, id: `id-of-${args.inputs["name"]}` }
+    : args.inputs;
+}
 
 /** The value `Password` of that resource name gets from the fake engine, to be searched for in tests. */
 export function fakePassword(name: string, length = 32): string {

@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { cachePaths } from "../../tools/cache/paths";
 import type { GoSource, Part, StepEvent, ToolchainSettings } from "../../tools/toolchain/types";
 
-/** A toolchain of two small parts in a folder of its own, with a release server on loopback and a counting builder. */
+/** A toolchain of two small parts, and one that not every engine needs, in a folder of its own, with a release server on loopback and a counting builder. */
 export interface FakeToolchain {
   readonly folder: string;
   readonly settings: ToolchainSettings;
@@ -68,6 +68,14 @@ export async function startFakeToolchain(options: FakeOptions = {}): Promise<Fak
         pluginFolder: "resource-toy-v1.0.0",
         standIns: ["toy"],
       }),
+      fakePart(base, {
+        name: "rare plugin",
+        optional: "rare",
+        files: ["pulumi-resource-rare"],
+        pluginFolder: "resource-rare-v1.0.0",
+        buildBytes: 7,
+        standIns: ["rare"],
+      }),
     ],
     enginePart: "pulumi",
     buildCache: join(folder, "cache/work/toolchain"),
@@ -103,13 +111,13 @@ export async function startFakeToolchain(options: FakeOptions = {}): Promise<Fak
   };
 }
 
-function fakePart(base: string, part: Pick<Part, "name" | "files" | "pluginFolder" | "standIns">): Part {
+function fakePart(base: string, part: Omit<Part, "version" | "official" | "builds">): Part {
   const archive = part.name.replace(" ", "-");
   const builds: GoSource[] = part.files.map((file) => ({
     moduleFolder: "plugins",
     package: `./${file}`,
     variables: {},
-    sources: part.pluginFolder ? ["plugins/toy"] : [],
+    sources: part.pluginFolder && !part.optional ? ["plugins/toy"] : [],
     seconds: 10,
   }));
   return {

@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { type FakeOutputs, fakeOutputs } from "./fakeOutputs";
+import { type FakeOutputs, fakeLookup, fakeOutputs } from "./fakeOutputs";
 
 /** One resource as it was sent to the engine. */
 export interface GraphNode {
@@ -15,6 +15,8 @@ export interface GraphNode {
   readonly propertyDeps: Readonly<Record<string, readonly string[]>>;
   /** URN of the explicit provider, "" when the default one is used. */
   readonly provider: string;
+  /** Version of the provider plugin asked for, "" when any will do. */
+  readonly version: string;
   /** Inputs with secrets unwrapped. An unknown value is `UNKNOWN`. */
   readonly inputs: any;
   /** Paths of inputs that are secret, for example `stringData.password`. */
@@ -144,7 +146,7 @@ export async function recordGraph(program: () => unknown, options: RecordOptions
   await pulumi.runtime.setMocks(
     {
       newResource: (args) => fakeOutputs(args, { preview, fakes: options.fakes ?? {} }),
-      call: (args) => args.inputs,
+      call: fakeLookup,
     },
     "gourmetgram-infra",
     options.stack ?? "local",
@@ -211,6 +213,7 @@ function nodeOf(request: any, urn: string): GraphNode {
       ]),
     ),
     provider: provider.slice(0, Math.max(0, provider.lastIndexOf("::"))),
+    version: request.getVersion(),
     inputs: value,
     secretPaths,
     protect: request.getProtect() ?? false,

@@ -2,7 +2,6 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { projectRoot } from "../../components/sourceFile";
-import { parseEnvironment } from "../../stacks/parse";
 import { goFinding, memoryFinding, renderFindings } from "../../tools/cli/doctor";
 import { normalizePassedOn } from "../../tools/cli/kubectl";
 import { renderLeftovers } from "../../tools/cli/leftovers";
@@ -203,7 +202,6 @@ describe("texts of commands", () => {
 });
 
 describe("doctor", () => {
-  const spec = parseEnvironment({}, "local");
   const missing = { missing: ["etcd"], seconds: 60, peakBytes: 1 };
   const complete = { missing: [], seconds: 0, peakBytes: 0 };
 
@@ -218,12 +216,12 @@ describe("doctor", () => {
   });
 
   it("compares the machines' limits with the host's memory", () => {
-    expect(memoryFinding(spec, 16 * 2 ** 30, 2 ** 30)).toEqual({
+    expect(memoryFinding(["4Gi", "4Gi", "4Gi"], 16 * 2 ** 30, 2 ** 30)).toEqual({
       check: "memory",
       result: "pass",
       found: "1 GiB free of 16 GiB, the machines' limits are 12 GiB",
     });
-    expect(memoryFinding(spec, 8 * 2 ** 30, 2 ** 30).result).toBe("wait");
+    expect(memoryFinding(["4Gi", "4Gi", "4Gi"], 8 * 2 ** 30, 2 ** 30).result).toBe("wait");
   });
 
   it("asks for Go only when something is missing", () => {

@@ -195,12 +195,12 @@ describe("every wrong setting gives its path, value, the allowed ones and a next
     ],
     [
       "unknown infra kind",
-      { infra: { kind: "openstack" } },
+      { infra: { kind: "openstak" } },
       [
         block(
-          'infra.kind = "openstack"',
-          "is unknown",
-          "allowed: local",
+          'infra.kind = "openstak"',
+          'is unknown; did you mean "openstack"?',
+          "allowed: local, openstack, hosts",
           "next: set one of them in Pulumi.local.yaml",
         ),
       ],

@@ -1,9 +1,17 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { ensureToolchain, planToolchain } from "../../tools/toolchain";
+import { ensureToolchain, planToolchain, type Toolchain } from "../../tools/toolchain";
 import { toolchainParts } from "../../tools/toolchain/parts";
 import { type FakeOptions, type FakeToolchain, startFakeToolchain } from "../support/fakeToolchain";
 
@@ -16,8 +24,13 @@ async function start(options?: FakeOptions): Promise<FakeToolchain> {
   return fake;
 }
 
-async function ensure() {
-  return ensureToolchain({ report: (event) => void fake.events.push(event) }, fake.settings);
+async function ensure(...plugins: string[]) {
+  return ensureToolchain({ report: (event) => void fake.events.push(event), plugins }, fake.settings);
+}
+
+/** Folders of the plugins that the engine sees. */
+function pluginsOf(toolchain: Toolchain): string[] {
+  return readdirSync(join(toolchain.env["PULUMI_HOME"] ?? "", "plugins")).sort();
 }
 
 function run(path: string): string {
@@ -149,7 +162,7 @@ describe("the second time", () => {
     await start();
     await ensure();
     writeFileSync(join(fake.settings.projectRoot, "plugins/toy/main.go"), "package main // changed\n");
-    expect((await planToolchain(fake.settings)).missing).toEqual(["toy plugin 1.0.0"]);
+    expect((await planToolchain({}, fake.settings)).missing).toEqual(["toy plugin 1.0.0"]);
     await ensure();
     expect(fake.built.slice(3)).toEqual(["./pulumi-resource-toy"]);
   });
@@ -184,7 +197,79 @@ describe("the second time", () => {
     await start();
     await ensure();
     writeFileSync(join(fake.settings.projectRoot, "plugins/toy/main_test.go"), "package main\n");
-    expect((await planToolchain(fake.settings)).missing).toEqual([]);
+    expect((await planToolchain({}, fake.settings)).missing).toEqual([]);
+  });
+});
+
+describe("a plugin that not every engine needs", () => {
+  const common = ["./pulumi", "./pulumi-language-nodejs", "./pulumi-resource-toy"];
+
+  it("costs nothing when nobody asks for it", async () => {
+    await start();
+    const toolchain = await ensure();
+    expect(fake.built).toEqual(common);
+    expect(pluginsOf(toolchain)).toEqual(["resource-toy-v1.0.0"]);
+    expect(toolchain.offline).toEqual(["language-nodejs", "toy"]);
+    expect((await planToolchain({ plugins: [] }, fake.settings)).missing).toEqual([]);
+  });
+
+  it("is made alone when everything else is there, and named in the plan before", async () => {
+    await start();
+    await ensure();
+    const plan = await planToolchain({ plugins: ["rare"] }, fake.settings);
+    expect(plan).toMatchObject({ missing: ["rare plugin 1.0.0"], peakBytes: 7 });
+    const toolchain = await ensure("rare");
+    expect(fake.built).toEqual([...common, "./pulumi-resource-rare"]);
+    expect(pluginsOf(toolchain)).toEqual(["resource-rare-v1.0.0", "resource-toy-v1.0.0"]);
+    expect(toolchain.offline).toEqual(["language-nodejs", "toy", "rare"]);
+  });
+
+  it("does not keep the compiler's caches the first time, because nobody is working on it", async () => {
+    await start();
+    await ensure();
+    await ensure("rare");
+    expect(existsSync(fake.settings.buildCache)).toBe(false);
+  });
+
+  it("has a toolchain of its own beside the one without it; neither removes the other or its parts", async () => {
+    await start();
+    const without = await ensure();
+    const having = await ensure("rare");
+    expect(having.pulumi).not.toBe(without.pulumi);
+    expect(await ensure()).toEqual(without);
+    writeFileSync(join(fake.settings.projectRoot, "plugins/toy/main.go"), "package main // changed\n");
+    await ensure();
+    expect(existsSync(having.pulumi)).toBe(true);
+    expect(fake.built.slice(4)).toEqual(["./pulumi-resource-toy"]);
+    await ensure("rare");
+    expect(fake.built).toHaveLength(5);
+  });
+
+  it("goes with the toolchain when nobody used it for two weeks", async () => {
+    await start();
+    await ensure("rare");
+    const [name] = readdirSync(fake.settings.paths.store).filter((entry) =>
+      entry.startsWith("pulumi-resource-rare-"),
+    );
+    const stored = join(fake.settings.paths.store, name ?? "");
+    utimesSync(stored, 1, 1);
+    writeFileSync(join(fake.settings.projectRoot, "plugins/toy/main.go"), "package main // changed\n");
+    await ensure();
+    expect(existsSync(stored)).toBe(false);
+  });
+
+  it("is downloaded like the others where that is possible", async () => {
+    await start();
+    fake.release("rare plugin");
+    const toolchain = await ensure("rare");
+    expect(fake.built).toEqual(common);
+    expect(toolchain.offline).toEqual(["language-nodejs", "toy"]);
+  });
+
+  it("must exist", async () => {
+    await start();
+    await expect(ensure("unheard-of")).rejects.toThrow('no plugin "unheard-of" to ask for; allowed: rare');
+    await expect(planToolchain({ plugins: ["toy"] }, fake.settings)).rejects.toThrow("allowed: rare");
   });
 });
 
@@ -214,7 +299,7 @@ describe("several processes", () => {
       },
     };
     await expect(ensureToolchain({}, failing)).rejects.toThrow("no space left");
-    expect((await planToolchain(fake.settings)).missing).toHaveLength(2);
+    expect((await planToolchain({}, fake.settings)).missing).toHaveLength(2);
     expect(existsSync(join(fake.settings.paths.locks, "toolchain.lock"))).toBe(false);
     await ensure();
   });
@@ -223,12 +308,12 @@ describe("several processes", () => {
 describe("telling", () => {
   it("plans what is missing with an estimate, and nothing when all is there", async () => {
     await start();
-    const before = await planToolchain(fake.settings);
+    const before = await planToolchain({}, fake.settings);
     expect(before.missing).toEqual(["pulumi 1.0.0", "toy plugin 1.0.0"]);
     expect(before.seconds).toBeGreaterThan(0);
     expect(fake.built).toEqual([]);
     await ensure();
-    expect(await planToolchain(fake.settings)).toEqual({ missing: [], seconds: 0, peakBytes: 0 });
+    expect(await planToolchain({}, fake.settings)).toEqual({ missing: [], seconds: 0, peakBytes: 0 });
   });
 
   it("starts and ends each step, with less left each time", async () => {
@@ -256,16 +341,27 @@ describe("the real table", () => {
     expect(command?.pluginFolder).toMatch(/^resource-command-v1\.2\.1$/);
   });
 
+  it("has openstack only for who asks for it, with a module of its own", () => {
+    const parts = toolchainParts("linux", "x64");
+    expect(parts.flatMap(({ optional }) => optional ?? [])).toEqual(["openstack"]);
+    const openstack = parts.find(({ optional }) => optional === "openstack");
+    expect(openstack?.official.url).toMatch(
+      /plugins\/pulumi-resource-openstack-v3\.15\.2-linux-amd64\.tar\.gz$/,
+    );
+    expect(openstack?.builds[0]?.moduleFolder).toBe("tools/plugins/openstack");
+  });
+
   it("has plugins of exactly the versions of the installed SDK packages", () => {
     for (const [name, part] of [
       ["kubernetes", "kubernetes plugin"],
       ["command", "command plugin"],
+      ["openstack", "openstack plugin"],
     ] as const) {
       const manifest = JSON.parse(readFileSync(`node_modules/@pulumi/${name}/package.json`, "utf8")) as {
-        pulumi: { version: string };
+        version: string;
       };
       expect(toolchainParts().find((candidate) => candidate.name === part)?.version).toBe(
-        manifest.pulumi.version,
+        manifest.version.replace(/^v/, ""),
       );
     }
   });

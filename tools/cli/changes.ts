@@ -5,6 +5,8 @@ import { isCustom, resourceTitle } from "./progress";
 export interface Change {
   readonly op: string;
   readonly resource: string;
+  readonly urn: string;
+  readonly type: string;
   /** Paths of the properties that differ. */
   readonly properties: readonly string[];
 }
@@ -43,6 +45,8 @@ export class ChangeCollector {
       this.found.push({
         op: metadata.op,
         resource: resourceTitle(metadata.urn),
+        urn: metadata.urn,
+        type: metadata.type,
         properties: changedProperties(metadata),
       });
     }

@@ -4,7 +4,7 @@ import { delimiter, dirname, join } from "node:path";
 import { Command } from "commander";
 import { ProblemsError } from "../../components/problems";
 import { formatBytes, parseBytes } from "../../components/quantity";
-import type { EnvironmentSpec } from "../../stacks/spec";
+import { type EnvironmentSpec, isLocal } from "../../stacks/spec";
 import { cacheRoot } from "../cache/paths";
 import { CommandError, ExitCode } from "./commandError";
 import { withExamples } from "./examples";
@@ -47,7 +47,7 @@ async function doctor(stack: string): Promise<void> {
     nodeFinding(process.version),
     settings.finding,
     ...(settings.spec === undefined ? [] : await hostFindings(settings.spec)),
-    ...(settings.spec === undefined ? [] : [memoryFinding(settings.spec, totalmem(), freemem())]),
+    ...memoryFindings(settings.spec),
     planFinding("toolchain", toolchain),
     planFinding("bundle", bundle),
     goFinding([toolchain, bundle], findOnPath("go")),
@@ -97,7 +97,8 @@ function checkStackSettings(stack: string): { readonly finding: Finding; readonl
 }
 
 async function hostFindings(spec: EnvironmentSpec): Promise<Finding[]> {
-  const problems = await loadPreflight().checkLocalHost(spec);
+  if (!isLocal(spec)) return [];
+  const problems = loadPreflight().checkLocalHost(spec);
   if (problems.length === 0) {
     return [{ check: "host", result: "pass", found: "Linux, root, kernel features, tools and subnet" }];
   }
@@ -115,10 +116,15 @@ async function hostFindings(spec: EnvironmentSpec): Promise<Finding[]> {
   }));
 }
 
+function memoryFindings(spec: EnvironmentSpec | undefined): Finding[] {
+  if (spec === undefined || !isLocal(spec)) return [];
+  const limits = Object.values(spec.nodes).map((node) => node.memory ?? spec.infra.memory);
+  return [memoryFinding(limits, totalmem(), freemem())];
+}
+
 /** Limits above the host's memory are allowed (machines rarely use all of theirs) but worth knowing. */
-export function memoryFinding(spec: EnvironmentSpec, total: number, free: number): Finding {
-  const limits = Object.values(spec.nodes).map((node) => parseBytes(node.memory ?? spec.infra.memory) ?? 0);
-  const sum = limits.reduce((left, right) => left + right, 0);
+export function memoryFinding(limits: readonly string[], total: number, free: number): Finding {
+  const sum = limits.reduce((bytes, limit) => bytes + (parseBytes(limit) ?? 0), 0);
   const found = `${formatBytes(free)} free of ${formatBytes(total)}, the machines' limits are ${formatBytes(sum)}`;
   return sum <= total
     ? { check: "memory", result: "pass", found }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { foreignVariables } from "../../infra/openstack/api/foreignVariables";
 import { type EngineEvent, EventLogReader } from "./events";
 import { PROJECT_ROOT } from "./project";
 import { makeRunFolder } from "./state";
@@ -118,7 +119,10 @@ export async function runOperation(
 }
 
 function engineEnvironment(engine: Engine): NodeJS.ProcessEnv {
-  return { ...process.env, ...engine.environment, PULUMI_SKIP_UPDATE_CHECK: "true" };
+  const inherited = { ...process.env };
+  // The cloud is the one the settings name, whatever a shell was told for other tools.
+  for (const name of foreignVariables(inherited)) delete inherited[name];
+  return { ...inherited, ...engine.environment, PULUMI_SKIP_UPDATE_CHECK: "true" };
 }
 
 function forwardInterrupts(child: ChildProcess, onInterrupt: (count: number) => void) {

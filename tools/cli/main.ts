@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { ProblemsError } from "../../components/problems";
 import { createAccessCommand } from "./access";
 import { createArgoCommand } from "./argo";
+import { createAuditCommand } from "./audit";
 import { createBenchCommand } from "./bench";
 import { createBundleCommand } from "./bundle";
 import { CommandError, ExitCode } from "./commandError";
@@ -11,6 +12,7 @@ import { createDoctorCommand } from "./doctor";
 import { nextStep } from "./failures";
 import { createFreezeCommand, createUnfreezeCommand } from "./freeze";
 import { createKubectlCommand, normalizePassedOn } from "./kubectl";
+import { createLeaseCommand } from "./lease";
 import { createLedgerCommand } from "./ledger";
 import { createLeftoversCommand } from "./leftovers";
 import { createOutputsCommand } from "./outputs";
@@ -52,6 +54,8 @@ export function createProgram(): Command {
     createBundleCommand(),
     createToolchainCommand(),
     createLeftoversCommand(),
+    createAuditCommand(),
+    createLeaseCommand(),
     createBenchCommand(),
   ];
   for (const command of commands) {

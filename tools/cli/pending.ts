@@ -45,11 +45,15 @@ export function countResources(exported: ExportedDeployment): number {
   ).length;
 }
 
+/** Types of the resource that is a node's machine, by where machines come from. */
+export const MACHINE_TYPES: readonly string[] = [
+  "gourmetgram:local:Machine",
+  "openstack:compute/instance:Instance",
+];
+
 /** URN of each node's machine, by node name. */
 export function machineUrns(exported: ExportedDeployment): Readonly<Record<string, string>> {
-  const machines = (exported.deployment.resources ?? []).filter(
-    ({ type }) => type === "gourmetgram:local:Machine",
-  );
+  const machines = (exported.deployment.resources ?? []).filter(({ type }) => MACHINE_TYPES.includes(type));
   return Object.fromEntries(
     machines.map(({ urn }) => [(urn.split("::").at(-1) ?? "").replace(/^machines-/, ""), urn]),
   );

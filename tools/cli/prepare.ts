@@ -1,9 +1,10 @@
 import { existsSync, readFileSync, rmSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { ProblemsError } from "../../components/problems";
+import { type Problem, ProblemsError } from "../../components/problems";
 import { formatBytes } from "../../components/quantity";
-import type { EnvironmentSpec } from "../../stacks/spec";
+import { type EnvironmentSpec, type InfraKind, isLocal, isOpenStack } from "../../stacks/spec";
 import { cacheRoot } from "../cache/paths";
+import { type CloudProject, checkProject } from "./cloudProject";
 import { CommandError, ExitCode } from "./commandError";
 import { type Engine, runEngine } from "./engine";
 import { clearStaleLocks, describeLock, findLocks, lockState } from "./locks";
@@ -49,21 +50,47 @@ export function checkSettings(stack: string): {
   return { file, spec: parseSettings(file, stack) };
 }
 
-/** Checks this host for the machines of the environment. @throws ProblemsError with all problems */
-export async function checkHost(spec: EnvironmentSpec): Promise<void> {
-  const problems = await loadPreflight().checkLocalHost(spec);
-  if (problems.length > 0) {
-    throw new ProblemsError("this host", problems);
-  }
+/**
+ * Checks where the machines of the environment are to be: this host, the OpenStack project, or the machines themselves.
+ *
+ * @returns the project, open, when there is one
+ * @throws ProblemsError with all problems
+ */
+export async function checkMachines(spec: EnvironmentSpec): Promise<CloudProject | undefined> {
+  if (isLocal(spec)) refuse("this host", loadPreflight().checkLocalHost(spec));
+  return isOpenStack(spec) ? await checkProject(spec) : undefined;
 }
 
-/** Makes sure of the state folder and the engine. */
-export async function openStack(stack: string, print: Print = printProgress): Promise<StackAccess> {
+function refuse(where: string, problems: readonly Problem[]): void {
+  if (problems.length > 0) throw new ProblemsError(where, problems);
+}
+
+/** Provider plugins besides those that every environment needs. */
+export function pluginsOf(kind: InfraKind): readonly string[] {
+  return kind === "openstack" ? ["openstack"] : [];
+}
+
+/** The same access, with more in the environment of the engine and its plugins. */
+export function withVariables(access: StackAccess, variables: Readonly<Record<string, string>>): StackAccess {
+  const environment = { ...access.engine.environment, ...variables };
+  return { ...access, engine: { ...access.engine, environment } };
+}
+
+/**
+ * Makes sure of the state folder and the engine.
+ *
+ * @param plugins provider plugins besides those that every environment needs, such as `openstack`
+ */
+export async function openStack(
+  stack: string,
+  print: Print = printProgress,
+  plugins: readonly string[] = [],
+): Promise<StackAccess> {
   const paths = statePaths();
   ensureState(paths);
   const toolchainModule = loadToolchain();
-  await announceBuild("the engine and its plugins", await toolchainModule.planToolchain(), print);
-  const toolchain = await withSteps(print, (report) => toolchainModule.ensureToolchain({ report }));
+  await announceBuild("the engine and its plugins", await toolchainModule.planToolchain({ plugins }), print);
+  const toolchain = await withSteps(print, (report) => toolchainModule.ensureToolchain({ report, plugins }));
   const environment = { ...toolchain.env, ...backendVariables(paths) };
   const engine = { pulumi: toolchain.pulumi, environment, runsFolder: paths.runs };
   return { stack, paths, engine, offlineNotice: toolchain.notice };

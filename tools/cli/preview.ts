@@ -2,8 +2,17 @@ import { Command } from "commander";
 import { ChangeCollector, changesOf } from "./changes";
 import { CommandError, ExitCode } from "./commandError";
 import { withExamples } from "./examples";
+import { machineRisks, renderRisks } from "./machineRisks";
 import { runGraph } from "./operation";
-import { checkSettings, openStack, openState, stackArguments, withBundle } from "./prepare";
+import {
+  checkSettings,
+  openStack,
+  openState,
+  pluginsOf,
+  printProgress,
+  stackArguments,
+  withBundle,
+} from "./prepare";
 import { DEFAULT_STACK } from "./project";
 
 interface PreviewOptions {
@@ -32,8 +41,8 @@ export function createPreviewCommand(): Command {
 }
 
 async function preview(stack: string, options: PreviewOptions): Promise<void> {
-  const { file } = checkSettings(stack);
-  const access = await withBundle(await openStack(stack));
+  const { file, spec } = checkSettings(stack);
+  const access = await withBundle(await openStack(stack, printProgress, pluginsOf(spec.infra.kind)));
   await openState(access, true);
   const stackArgs = stackArguments(access, file);
   const changes = new ChangeCollector();
@@ -50,6 +59,8 @@ async function preview(stack: string, options: PreviewOptions): Promise<void> {
   });
   const text = options.json || options.diff ? result.stdout.trimEnd() : changesOf(changes);
   process.stdout.write(`${text}\n`);
+  const risks = machineRisks(changes.changes, spec);
+  if (risks.length > 0) printProgress(renderRisks(risks));
   if (options.expectNoChanges && changes.changes.length > 0) {
     throw new CommandError(`Expected no changes, found ${changes.changes.length}.`, ExitCode.unexpected);
   }

@@ -2,7 +2,15 @@ import { Command } from "commander";
 import { ChangeCollector, changesOf } from "./changes";
 import { withExamples } from "./examples";
 import { runGraph } from "./operation";
-import { checkSettings, openStack, openState, printProgress, stackArguments, withBundle } from "./prepare";
+import {
+  checkSettings,
+  openStack,
+  openState,
+  pluginsOf,
+  printProgress,
+  stackArguments,
+  withBundle,
+} from "./prepare";
 import { DEFAULT_STACK } from "./project";
 
 /** `npm run refresh`: reads what is really there into the state. Changes nothing outside. */
@@ -17,8 +25,8 @@ export function createRefreshCommand(): Command {
 }
 
 async function refresh(stack: string): Promise<void> {
-  const { file } = checkSettings(stack);
-  const access = await withBundle(await openStack(stack));
+  const { file, spec } = checkSettings(stack);
+  const access = await withBundle(await openStack(stack, printProgress, pluginsOf(spec.infra.kind)));
   const state = await openState(access, false);
   if (state === undefined || state.resources === 0) {
     printProgress(`There is nothing in the state of "${stack}". Next: npm run up -- ${stack}`);

@@ -8,6 +8,7 @@ import { readSettingsFile } from "./settings";
 import { writeEffectiveSettings } from "./state";
 
 interface ToolchainOptions {
+  readonly with: readonly string[];
   readonly plan: boolean;
   readonly env: boolean;
 }
@@ -17,6 +18,7 @@ export function createToolchainCommand(): Command {
   const command = new Command("toolchain")
     .description("Find, download or build the Pulumi engine and its plugins.")
     .argument("[stack]", "environment that --env is about", DEFAULT_STACK)
+    .option("--with <plugin>", "also this provider plugin (openstack); may be given again", collect, [])
     .option("--plan", "only tell what is missing and what it costs", false)
     .option(
       "--env",
@@ -26,6 +28,7 @@ export function createToolchainCommand(): Command {
     .action(toolchain);
   return withExamples(command, [
     ["npm run toolchain", "`up` does it too, when needed"],
+    ["npm run toolchain -- --with openstack", "for environments on OpenStack"],
     [
       'eval "$(npm run -s toolchain -- --env)"',
       'then: pulumi up --stack local --config-file "$GOURMETGRAM_SETTINGS"',
@@ -34,11 +37,14 @@ export function createToolchainCommand(): Command {
 }
 
 async function toolchain(stack: string, options: ToolchainOptions): Promise<void> {
+  const plugins = options.with;
   if (options.plan) {
-    process.stdout.write(`${renderPlan("the toolchain", await loadToolchain().planToolchain())}\n`);
+    process.stdout.write(
+      `${renderPlan("the toolchain", await loadToolchain().planToolchain({ plugins }))}\n`,
+    );
     return;
   }
-  const access = await openStack(stack);
+  const access = await openStack(stack, printProgress, plugins);
   if (!options.env) {
     process.stdout.write(`pulumi: ${access.engine.pulumi}\n`);
     return;
@@ -50,6 +56,10 @@ async function toolchain(stack: string, options: ToolchainOptions): Promise<void
   const exports = Object.entries(variables).map(([name, value]) => `export ${name}=${quote(value)}`);
   process.stdout.write(`${exports.join("\n")}\n`);
   printProgress(`# then: pulumi up --stack ${stack} --config-file "$GOURMETGRAM_SETTINGS"`);
+}
+
+function collect(value: string, earlier: readonly string[]): readonly string[] {
+  return [...earlier, value];
 }
 
 function quote(value: string): string {

@@ -1,19 +1,23 @@
 import { Command } from "commander";
 import type { EnvironmentSpec } from "../../stacks/spec";
 import { ChangeCollector, changesOf } from "./changes";
+import { type CloudFindings, settleProject } from "./cloudProject";
 import { CommandError, ExitCode } from "./commandError";
 import { withExamples } from "./examples";
+import { type MachineRisk, machineRisks, nodeOfUrn, renderRisks } from "./machineRisks";
 import { runGraph } from "./operation";
 import { readOutputs } from "./outputs";
 import {
-  checkHost,
+  checkMachines,
   checkSettings,
   openStack,
   openState,
+  pluginsOf,
   printProgress,
   type StackAccess,
   stackArguments,
   withBundle,
+  withVariables,
 } from "./prepare";
 import { seconds } from "./progress";
 import { DEFAULT_STACK } from "./project";
@@ -24,6 +28,7 @@ interface UpOptions {
   readonly preview: boolean;
   readonly refresh: boolean;
   readonly replace: readonly string[];
+  readonly discard: boolean;
 }
 
 /** `npm run up`: makes an environment, or changes it to what its settings say. */
@@ -41,6 +46,7 @@ export function createUpCommand(): Command {
       [] as readonly string[],
     )
     .option("--refresh", "compare the state with what is really there first", false)
+    .option("--discard", "go on where data on a machine would be lost", false)
     .action(up);
   return withExamples(command, [
     ["npm run up", "the environment `local`: three machines on this host"],
@@ -53,23 +59,31 @@ export function createUpCommand(): Command {
 async function up(stack: string, options: UpOptions): Promise<void> {
   const started = Date.now();
   const { file, spec } = checkSettings(stack);
-  await checkHost(spec);
-  const access = await withBundle(await openStack(stack));
+  const project = await checkMachines(spec);
+  let access = await withBundle(await openStack(stack, printProgress, pluginsOf(spec.infra.kind)));
   const state = await openState(access, true);
   const resources = state?.resources ?? 0;
-  const stackArgs = [
-    ...stackArguments(access, file),
-    ...options.replace.flatMap((node) => ["--replace", machineUrn(node, spec, state?.machines ?? {})]),
-  ];
+  const stackArgs = stackArguments(access, file);
+  const findings = project && (await settleProject(project, printProgress));
+  if (options.discard || findings?.homeIsGone) {
+    access = withVariables(access, { GOURMETGRAM_DISCARD: "1" });
+  }
+  if (findings) await forgetMissing(access, stackArgs, findings);
+  const replaced = options.replace.map((node) => machineUrn(node, spec, state?.machines ?? {}));
+  const replaceArgs = [...replaced, ...(findings?.failed ?? [])].flatMap((urn) => ["--replace", urn]);
   const created = readTimings(access.paths.timings)[`create:${stack}`];
   let expected = Math.max(resources, Object.keys(created?.finished ?? {}).length);
-  // The first time nobody knows how much there is to do, and a wrong plan is best found before anything is made.
-  if (options.preview || expected === 0) {
-    const plan = await previewChanges(access, stackArgs);
+  // The first time nobody knows how much there is to do, and a wrong plan is best found before anything is made. Elsewhere than on
+  // this host a machine that goes takes more along than the user may think.
+  if (options.preview || expected === 0 || spec.infra.kind !== "local") {
+    const plan = await previewChanges(access, [...stackArgs, ...replaceArgs]);
     expected = plan.count;
     if (options.preview) {
       printProgress(changesOf(plan));
     }
+    const risks = machineRisks(plan.changes, spec);
+    if (risks.length > 0) printProgress(renderRisks(risks));
+    refuseLosses(risks, [...options.replace, ...(findings?.failed ?? []).map(nodeOfUrn)], options.discard);
   }
   const result = await runGraph(access, {
     operation: "up",
@@ -77,6 +91,7 @@ async function up(stack: string, options: UpOptions): Promise<void> {
     expected,
     arguments: [
       ...stackArgs,
+      ...replaceArgs,
       "--yes",
       "--skip-preview",
       "--suppress-outputs",
@@ -87,6 +102,33 @@ async function up(stack: string, options: UpOptions): Promise<void> {
   const took = (Date.now() - started) / 1000;
   process.stdout.write(
     `${renderSummary(stack, outputs, { changes: result.changes, took: seconds(took) })}\n`,
+  );
+}
+
+/** What is gone from the project leaves the state, so that the run makes it again. */
+async function forgetMissing(
+  access: StackAccess,
+  stackArgs: readonly string[],
+  findings: CloudFindings,
+): Promise<void> {
+  if (findings.missing.length === 0) return;
+  // With the first control plane all that was in the cluster is gone too.
+  const targets = findings.homeIsGone ? [] : findings.missing.flatMap((urn) => ["--target", urn]);
+  await runGraph(access, {
+    operation: "refresh",
+    kind: "refresh",
+    arguments: [...stackArgs, ...targets, "--yes", "--skip-preview", "--suppress-outputs"],
+  });
+}
+
+/** @throws CommandError when data would end that nobody said may end */
+function refuseLosses(risks: readonly MachineRisk[], asked: readonly string[], discard: boolean): void {
+  const losses = risks.filter(({ loses, node }) => loses && !asked.includes(node));
+  if (losses.length === 0 || discard) return;
+  throw new CommandError(
+    `This would lose data on ${losses.map(({ node }) => node).join(", ")}; nothing was changed. ` +
+      "Next: save what is needed, then run the same command with --discard; or take the change back.",
+    ExitCode.refused,
   );
 }
 

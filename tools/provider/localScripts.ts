@@ -6,7 +6,7 @@ import { SCRIPT_PATH } from "../../infra/local/naming";
 import type { CallContext } from "./resourceKind";
 
 /** This checkout: the compiled provider is at `build/tools/provider` in it. */
-const CHECKOUT = realpathSync(resolve(__dirname, "..", "..", ".."));
+export const CHECKOUT = realpathSync(resolve(__dirname, "..", "..", ".."));
 const SCRIPTS = join(CHECKOUT, "infra", "local", "scripts");
 
 /** Most a script may say before the start is forgotten. */

@@ -14,6 +14,9 @@ const KINDS: Readonly<Record<string, () => ResourceKind>> = {
   "gourmetgram:random:Bytes": () => require("./random").bytes,
   "gourmetgram:local:Network": () => require("./localNetwork").localNetwork,
   "gourmetgram:local:Machine": () => require("./localMachine").localMachine,
+  "gourmetgram:openstack:Lease": () => require("./lease").lease,
+  "gourmetgram:cluster:BundleCopy": () => require("./bundleCopy").bundleCopy,
+  "gourmetgram:cluster:HomeSnapshot": () => require("./homeSnapshot").homeSnapshot,
 };
 
 // The engine passes its own address as the only argument without a dash.

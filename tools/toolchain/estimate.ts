@@ -6,8 +6,8 @@ import type { Part, ToolchainPlan, ToolchainSettings } from "./types";
 /** Cores on which the seconds of the parts table were measured. */
 const MEASURED_ON_CORES = 2;
 
-/** Compiler and module caches, and results, while everything is built: measured. */
-const PEAK_BYTES = 4.5 * 2 ** 30;
+/** Compiler and module caches, and results, while everything that every engine needs is built: measured. */
+const COMMON_BUILD_BYTES = 4.5 * 2 ** 30;
 
 /** Estimated seconds by step, for everything that would have to be built. */
 export async function estimateSteps(
@@ -39,6 +39,12 @@ export async function estimateMissing(
   return {
     missing: missing.map((part) => `${part.name} ${part.version}`),
     seconds: Math.round(seconds),
-    peakBytes: missing.length > 0 ? PEAK_BYTES : 0,
+    peakBytes: buildBytes(missing),
   };
+}
+
+/** The caches grow from one build to the next and are dropped at the end. */
+function buildBytes(parts: readonly Part[]): number {
+  const common = parts.some((part) => part.buildBytes === undefined) ? COMMON_BUILD_BYTES : 0;
+  return parts.reduce((sum, part) => sum + (part.buildBytes ?? 0), common);
 }

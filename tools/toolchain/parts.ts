@@ -12,7 +12,7 @@ const VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Vers
 
 /** What a `pulumi` command needs. */
 export function toolchainParts(platform = process.platform, arch = process.arch): readonly Part[] {
-  const cpu = arch === "x64" ? "amd64" : arch;
+  const release = `${platform}-${arch === "x64" ? "amd64" : arch}`;
   const host = `${platform}-${arch}`;
   return [
     {
@@ -36,12 +36,23 @@ export function toolchainParts(platform = process.platform, arch = process.arch)
       ],
       standIns: ["language-nodejs"],
     },
-    providerPart("kubernetes", toolchainPins.kubernetes, cpu, platform, 110),
-    providerPart("command", toolchainPins.command, cpu, platform, 20),
+    providerPart("kubernetes", toolchainPins.kubernetes, release, pluginSource, 110),
+    providerPart("command", toolchainPins.command, release, pluginSource, 20),
+    {
+      ...providerPart("openstack", toolchainPins.openstack, release, moduleSource, 150),
+      optional: "openstack",
+      buildBytes: 1.5 * 2 ** 30,
+    },
   ];
 }
 
-function providerPart(name: string, version: string, cpu: string, platform: string, seconds: number): Part {
+function providerPart(
+  name: string,
+  version: string,
+  release: string,
+  source: typeof pluginSource,
+  seconds: number,
+): Part {
   const executable = `pulumi-resource-${name}`;
   return {
     name: `${name} plugin`,
@@ -49,11 +60,11 @@ function providerPart(name: string, version: string, cpu: string, platform: stri
     files: [executable],
     pluginFolder: `resource-${name}-v${version}`,
     official: {
-      url: `https://get.pulumi.com/releases/plugins/${executable}-v${version}-${platform}-${cpu}.tar.gz`,
+      url: `https://get.pulumi.com/releases/plugins/${executable}-v${version}-${release}.tar.gz`,
       checksumsUrl: `https://github.com/pulumi/pulumi-${name}/releases/download/v${version}/pulumi-${name}_${version}_checksums.txt`,
       members: [executable],
     },
-    builds: [pluginSource(name, version, seconds)],
+    builds: [source(name, version, seconds)],
     standIns: [name],
   };
 }
@@ -64,6 +75,17 @@ function pluginSource(folder: string, version: string, seconds: number): GoSourc
     package: `./${folder}`,
     variables: { "main.version": version },
     sources: [`tools/plugins/${folder}`, "tools/plugins/internal"],
+    seconds,
+  };
+}
+
+/** For a plugin that needs other versions of what the others are made of, and so is a module of its own. */
+function moduleSource(folder: string, version: string, seconds: number): GoSource {
+  return {
+    moduleFolder: `tools/plugins/${folder}`,
+    package: ".",
+    variables: { "main.version": version },
+    sources: [`tools/plugins/${folder}`],
     seconds,
   };
 }

@@ -1,6 +1,7 @@
 import { readdir, rm, stat, utimes } from "node:fs/promises";
-import { join } from "node:path";
-import type { ToolchainSettings } from "./types";
+import { basename, join } from "node:path";
+import { builtFolder } from "./resolve";
+import type { Part, ToolchainSettings } from "./types";
 
 /** How long something unused is kept: other checkouts of this project may share the cache. */
 const KEEP_MS = 14 * 24 * 3_600_000;
@@ -15,7 +16,10 @@ export async function touchFolder(folder: string): Promise<void> {
   await utimes(folder, now, now).catch(() => undefined);
 }
 
-/** Removes earlier toolchains, downloads and builds that nobody used for two weeks. */
+/**
+ * Removes earlier toolchains, downloads and builds that nobody used for two weeks: of all parts, whichever this run asked
+ * for. Using a toolchain with a plugin, or one without it, leaves the other alone until then.
+ */
 export async function pruneToolchains(settings: ToolchainSettings): Promise<void> {
   const ours = settings.parts.flatMap(({ files }) => files);
   await removeOld(settings.paths.toolchain, KEEP_MS, () => true);
@@ -29,7 +33,7 @@ export async function pruneBuildCache(settings: ToolchainSettings): Promise<void
 
 /**
  * Drops the compiler's caches after a build, to give the space back. They stay for a day when another build of the same
- * version was there already: then somebody is working on a plugin, and without them each change costs minutes.
+ * program was there already: then somebody is working on a plugin, and without them each change costs minutes.
  */
 export async function dropBuildCache(settings: ToolchainSettings, hadOtherBuilds: boolean): Promise<void> {
   if (hadOtherBuilds || settings.env["GOURMETGRAM_KEEP_BUILD_CACHE"] === "1")
@@ -37,11 +41,17 @@ export async function dropBuildCache(settings: ToolchainSettings, hadOtherBuilds
   else await rm(settings.buildCache, { recursive: true, force: true });
 }
 
-/** Whether the store has a build of one of our executables in its version, whatever its source was. */
-export async function hasBuilds(settings: ToolchainSettings): Promise<boolean> {
-  const builds = settings.parts.flatMap((part) => part.files.map((file) => `${file}-${part.version}-`));
-  const names = await readdir(settings.paths.store).catch(() => []);
-  return names.some((name) => builds.some((build) => name.startsWith(build)));
+/** Whether the store has a build of one of the missing executables in its version, from another source. */
+export async function hasBuilds(settings: ToolchainSettings, missing: readonly Part[]): Promise<boolean> {
+  const names = await readdir(settings.paths.store).catch((): string[] => []);
+  for (const part of missing) {
+    for (const [index, file] of part.files.entries()) {
+      const wanted = basename(await builtFolder(settings, part, index));
+      if (names.includes(wanted)) continue;
+      if (names.some((name) => name.startsWith(`${file}-${part.version}-`))) return true;
+    }
+  }
+  return false;
 }
 
 async function removeOld(parent: string, keepMs: number, isOurs: (name: string) => boolean): Promise<void> {

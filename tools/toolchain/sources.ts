@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { contentKey } from "../cache/paths";
@@ -11,13 +12,18 @@ export async function buildKey(projectRoot: string, source: GoSource): Promise<s
   const files = [join(source.moduleFolder, "go.mod"), join(source.moduleFolder, "go.sum")];
   for (const folder of source.sources) files.push(...(await goFiles(projectRoot, folder)));
   const texts = await Promise.all(
-    files.map(async (file) => [file, await readFile(join(projectRoot, file), "utf8")] as const),
+    files.map(async (file) => [file, textOf(await readFile(join(projectRoot, file)))] as const),
   );
   return contentKey({
     package: source.package,
     variables: source.variables,
     files: Object.fromEntries(texts),
   });
+}
+
+/** Embedded files need not be text. */
+function textOf(content: Buffer): string {
+  return content.toString(isUtf8(content) ? "utf8" : "base64");
 }
 
 /** Files that are compiled or embedded: all but tests and their data. */

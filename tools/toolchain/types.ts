@@ -36,6 +36,12 @@ export interface Toolchain {
   readonly notice: string | undefined;
 }
 
+/** Which of the parts are wanted. */
+export interface ToolchainRequest {
+  /** Provider plugins besides those that every engine needs; `openstack` is the only one. @default none */
+  readonly plugins?: readonly string[];
+}
+
 /** How to get a part as its makers ship it. */
 export interface OfficialSource {
   readonly url: string;
@@ -64,11 +70,15 @@ export interface Part {
   readonly version: string;
   /** Executables, in `bin` for the engine, else in the plugin's folder. */
   readonly files: readonly string[];
+  /** Only there for who asks for it by this name. @default none: every engine needs the part */
+  readonly optional?: string;
   /** Folder name below `plugins` where the engine looks; undefined for what lies beside the engine. */
   readonly pluginFolder?: string;
   readonly official: OfficialSource;
   /** One for each of `files`. */
   readonly builds: readonly GoSource[];
+  /** Disk space its build adds, measured. @default a share of what the parts that every engine needs take together */
+  readonly buildBytes?: number;
   /** Names to show when the built ones are in use. */
   readonly standIns: readonly string[];
 }

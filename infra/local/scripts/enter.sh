@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # First process of a new machine, inside its namespaces: builds the machine's file system, becomes systemd.
-# Environment: dir name address prefix gateway image bundles disks cgroups (set by machine.sh).
+# Environment: dir name nics network_setup image bundles disks cgroups (set by machine.sh).
 set -euo pipefail
 
-: "${dir:?}" "${name:?}" "${address:?}" "${prefix:?}" "${gateway:?}" "${image:?}" "${bundles:?}" "${disks:?}" "${cgroups:?}"
+: "${dir:?}" "${name:?}" "${nics:?}" "${network_setup?}" "${image:?}" "${bundles:?}" "${disks:?}" "${cgroups:?}"
 run=$dir/run
 root=$dir/root
 
@@ -20,9 +20,12 @@ exec 3<&-
 
 printf '%s' "$name" >/proc/sys/kernel/hostname
 ip link set dev lo up
-ip address add "$address/$prefix" dev eth0
-ip link set dev eth0 up
-ip route add default via "$gateway"
+while read -r nic _ address _; do ip address add "$address" dev "$nic"; done < <(tr ';' '\n' <<<"$nics")
+if [[ -n $network_setup ]]; then "$network_setup" "$dir"; fi
+while read -r nic _ _ _ gateway; do
+  ip link set dev "$nic" up
+  if [[ -n $gateway ]]; then ip route add default via "$gateway"; fi
+done < <(tr ';' '\n' <<<"$nics")
 printf 1 >/proc/sys/net/ipv4/ip_forward
 if [[ -e /proc/sys/net/bridge/bridge-nf-call-iptables ]]; then printf 1 >/proc/sys/net/bridge/bridge-nf-call-iptables; fi
 

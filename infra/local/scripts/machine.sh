@@ -10,6 +10,13 @@
 #   run/                                        while it runs: cgroups, init.pid, init.start, image
 #   console.log                                 what was said before systemd took over
 # `create` reads the values from the environment and the private SSH host key from stdin; the other verbs read the folder.
+#
+# A machine may come with more than one network card, and set itself up (cloud-init). Instead of GG_ADDRESS, GG_PREFIX,
+# GG_GATEWAY, GG_BRIDGE, GG_ALIAS, GG_HOSTS, GG_AUTHORIZED_KEY and the host key, `create` then gets:
+#   GG_NICS           "NAME MAC ADDRESS/PREFIX BRIDGE [GATEWAY];..."; the bridges are there already
+#   GG_SEED           folder laid over the image before the first start
+#   GG_NETWORK_SETUP  optional: program run in the machine's network namespace, with the machine's folder as its argument,
+#                     when the cards have their addresses and are still down
 set -euo pipefail
 scripts=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=base.sh
@@ -17,7 +24,8 @@ scripts=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=cgroup.sh
 . "$scripts/cgroup.sh"
 
-readonly KEYS="environment name instance address prefix gateway bridge alias veth cgroup memory image bundles"
+readonly KEYS="environment name instance address prefix gateway bridge alias veth cgroup memory image bundles \
+nics seed network_setup"
 
 # Folders that need a real file system (overlay on overlay is refused, etcd wants fsync) and outlive the container store.
 readonly DISKS="containerd:/var/lib/containerd kubelet:/var/lib/kubelet etcd:/var/lib/etcd \
@@ -37,6 +45,7 @@ logrotate.timer man-db.timer systemd-tmpfiles-clean.timer ssh.socket"
 
 # Filled by load from machine.conf.
 name="" instance="" address="" prefix="" gateway="" bridge="" alias="" veth="" cgroup="" memory="" image="" bundles=""
+nics="" seed="" network_setup=""
 
 dir=${GG_MACHINE_DIR:?GG_MACHINE_DIR, the folder of the machine, is not set}
 run=$dir/run
@@ -47,6 +56,24 @@ load() {
   for key in $KEYS; do
     printf -v "$key" '%s' "$(conf_value "$dir/machine.conf" "$key" || true)"
   done
+  if [[ -n $seed ]]; then
+    address=${nics#* * }
+    address=${address%%/*}
+  else
+    nics="eth0 $(hardware_address) $address/$prefix $bridge $gateway"
+  fi
+}
+
+# One line "NAME MAC ADDRESS/PREFIX BRIDGE [GATEWAY]" per network card.
+list_nics() { tr ';' '\n' <<<"$nics"; }
+
+# list_cables: the host's ends of their cables, in the same order.
+list_cables() {
+  local index=0
+  while read -r _; do
+    if ((index == 0)); then printf '%s\n' "$veth"; else printf '%s-%s\n' "$veth" "$index"; fi
+    ((++index))
+  done < <(list_nics)
 }
 
 running() {
@@ -61,8 +88,8 @@ save_conf() {
     variable=GG_${key^^}
     printf '%s=%s\n' "$key" "${!variable:-}"
   done | write_file "$dir/machine.conf" 644
-  printf '%s\n' "$GG_HOSTS" | write_file "$dir/hosts" 644
-  printf '%s\n' "$GG_AUTHORIZED_KEY" | write_file "$dir/authorized_key" 644
+  printf '%s\n' "${GG_HOSTS:-}" | write_file "$dir/hosts" 644
+  printf '%s\n' "${GG_AUTHORIZED_KEY:-}" | write_file "$dir/authorized_key" 644
 }
 
 # The baked container store is shared by links: unpacked layers and blobs are never written in place, only removed as a whole,
@@ -100,7 +127,8 @@ render_resolver() {
   if [[ $(cat /proc/sys/net/ipv4/ip_forward) == 1 && -r /etc/resolv.conf ]]; then
     servers=$(grep -E '^nameserver ' /etc/resolv.conf | grep -vE '^nameserver (127\.|::1)' | head -2 || true)
   fi
-  printf '%s\n' "${servers:-nameserver $gateway}" "options timeout:1 attempts:1"
+  # Without a gateway of ours nobody answers, not even with a refusal, except the machine itself.
+  printf '%s\n' "${servers:-nameserver ${gateway:-$address}}" "options timeout:1 attempts:1"
 }
 
 render_machine_env() {
@@ -129,7 +157,31 @@ make_upper() {
   local etc=$dir/upper/etc unit
   mkdir -p "$etc/ssh/sshd_config.d" "$etc/systemd/system" "$etc/systemd/journald.conf.d" "$etc/gourmetgram" "$etc/sysctl.d" \
     "$dir"/upper/opt/gourmetgram/{bundles,containerd} "$dir/upper/opt/local-path-provisioner" "$dir/upper/var/lib"
+  if [[ -n $seed ]]; then cp -a "$seed/." "$dir/upper"; else make_login; fi
+  cat >"$etc/systemd/journald.conf.d/10-gourmetgram.conf" <<END
+[Journal]
+Storage=persistent
+SystemMaxUse=64M
+RuntimeMaxUse=16M
+ReadKMsg=no
+Audit=no
+END
+  printf 'net.ipv4.ip_forward = 1\n' >"$etc/sysctl.d/99-gourmetgram.conf"
+  printf '%s\n' "${instance//-/}" >"$etc/machine-id"
+  for unit in $MASKED; do ln -sfn /dev/null "$etc/systemd/system/$unit"; done
+  ln -sfn /lib/systemd/system/multi-user.target "$etc/systemd/system/default.target"
+  # cgroup v1 hosts: what kubelet insists on writing is shared with the host, so it gets files of its own (see enter.sh).
+  mkdir -p "$dir/proc"
+  printf '10\n' >"$dir/proc/kernel.panic"
+  printf '1\n' >"$dir/proc/kernel.panic_on_oops"
+  printf '1\n' >"$dir/proc/vm.overcommit_memory"
+}
+
+# Name and SSH server of a machine that does not set itself up.
+make_login() {
+  local etc=$dir/upper/etc
   install -d -m 700 "$dir/upper/root" "$dir/upper/root/.ssh"
+  printf '%s\n' "$name" >"$etc/hostname"
   (umask 077 && cat >"$etc/ssh/gourmetgram_host_key")
   cat >"$etc/ssh/sshd_config.d/10-gourmetgram.conf" <<END
 HostKey /etc/ssh/gourmetgram_host_key
@@ -144,24 +196,6 @@ MaxStartups 200:30:400
 MaxSessions 200
 LoginGraceTime 60
 END
-  cat >"$etc/systemd/journald.conf.d/10-gourmetgram.conf" <<END
-[Journal]
-Storage=persistent
-SystemMaxUse=64M
-RuntimeMaxUse=16M
-ReadKMsg=no
-Audit=no
-END
-  printf 'net.ipv4.ip_forward = 1\n' >"$etc/sysctl.d/99-gourmetgram.conf"
-  printf '%s\n' "$name" >"$etc/hostname"
-  printf '%s\n' "${instance//-/}" >"$etc/machine-id"
-  for unit in $MASKED; do ln -sfn /dev/null "$etc/systemd/system/$unit"; done
-  ln -sfn /lib/systemd/system/multi-user.target "$etc/systemd/system/default.target"
-  # cgroup v1 hosts: what kubelet insists on writing is shared with the host, so it gets files of its own (see enter.sh).
-  mkdir -p "$dir/proc"
-  printf '10\n' >"$dir/proc/kernel.panic"
-  printf '1\n' >"$dir/proc/kernel.panic_on_oops"
-  printf '1\n' >"$dir/proc/vm.overcommit_memory"
 }
 
 # Files that an update may rewrite in a running machine, below ROOT.
@@ -170,7 +204,7 @@ write_settings() {
   render_hosts | write_file "$root/etc/hosts" 644
   render_resolver | write_file "$root/etc/resolv.conf" 644
   render_machine_env | write_file "$root/etc/gourmetgram/machine.env" 644
-  write_file "$root/root/.ssh/authorized_keys" 600 <"$dir/authorized_key"
+  if [[ -z $seed ]]; then write_file "$root/root/.ssh/authorized_keys" 600 <"$dir/authorized_key"; fi
 }
 
 # Tools size themselves by /proc/meminfo; the machine has its limit, not the host's memory. Written in place: it is a mount.
@@ -183,8 +217,12 @@ write_meminfo() {
 # --- verbs ---------------------------------------------------------------------------------------------------------------
 
 create() {
-  need_env GG_OWNER_STACK GG_OWNER_PROJECT GG_NAME GG_ADDRESS GG_PREFIX GG_GATEWAY GG_BRIDGE GG_ALIAS GG_VETH GG_CGROUP \
-    GG_MEMORY GG_IMAGE GG_BUNDLES GG_INSTANCE GG_HOSTS GG_AUTHORIZED_KEY
+  need_env GG_OWNER_STACK GG_OWNER_PROJECT GG_NAME GG_VETH GG_CGROUP GG_MEMORY GG_IMAGE GG_BUNDLES GG_INSTANCE
+  if [[ -n ${GG_SEED:-} ]]; then
+    need_env GG_NICS
+  else
+    need_env GG_ADDRESS GG_PREFIX GG_GATEWAY GG_BRIDGE GG_ALIAS GG_HOSTS GG_AUTHORIZED_KEY
+  fi
   [[ -x $GG_IMAGE/rootfs/lib/systemd/systemd ]] ||
     fail "$GG_IMAGE/rootfs is no machine image (no lib/systemd/systemd in it): build it again with 'npm run bundle'"
   check_owner "$dir"
@@ -213,7 +251,7 @@ start() {
   [[ -d $image/rootfs && -d $bundles ]] || fail "the image $image or the bundles $bundles of $name are gone: run 'npm run bundle'"
   mkdir -p "$run"
   seed_containerd
-  (cd / && lock_environment && ensure_bridge "$bridge" "$gateway" "$prefix" "$alias")
+  if [[ -z $seed ]]; then (cd / && lock_environment && ensure_bridge "$bridge" "$gateway" "$prefix" "$alias"); fi
   cgroup_plan "$cgroup" | write_file "$run/cgroups" 644
   cgroup_make "$run/cgroups" "$memory"
 
@@ -231,7 +269,7 @@ start() {
 
 # The process outside the namespaces: starts the machine, and starts it again whenever it reboots itself.
 run_machine() {
-  local launcher init status
+  local launcher init status cable nic mac bridge
   load
   while :; do
     rm -f "$run/go" "$run/init.pid" "$run/init.start"
@@ -239,7 +277,7 @@ run_machine() {
     image_number | write_file "$run/image" 644
     (
       cgroup_enter "$run/cgroups" "$BASHPID" root
-      exec env -i PATH="$PATH" LC_ALL=C dir="$dir" name="$name" address="$address" prefix="$prefix" gateway="$gateway" \
+      exec env -i PATH="$PATH" LC_ALL=C dir="$dir" name="$name" nics="$nics" network_setup="$network_setup" \
         image="$image" bundles="$bundles" disks="$DISKS" cgroups="$(cut -d' ' -f1 "$run/cgroups" | tr '\n' ' ')" \
         unshare --mount --uts --ipc --net --pid --cgroup --fork --kill-child --propagation private "$scripts/enter.sh"
     ) &
@@ -247,9 +285,11 @@ run_machine() {
     wait_for 10 test -e "$run/init.pid" || fail "$name did not enter its namespaces"
     init=$(cat "$run/init.pid")
     cgroup_enter "$run/cgroups" "$launcher" launcher
-    if [[ -e /sys/class/net/$veth ]]; then ip link delete dev "$veth"; fi
-    ip link add name "$veth" type veth peer name eth0 address "$(hardware_address)" netns "$init"
-    ip link set dev "$veth" master "$bridge" up
+    while read -r cable nic mac _ bridge _; do
+      if [[ -e /sys/class/net/$cable ]]; then ip link delete dev "$cable"; fi
+      ip link add name "$cable" type veth peer name "$nic" address "$mac" netns "$init"
+      ip link set dev "$cable" master "$bridge" up
+    done < <(paste -d ' ' <(list_cables) <(list_nics))
     start_time "$init" | write_file "$run/init.start" 644
     printf 'go\n' >"$run/go"
 
@@ -286,11 +326,17 @@ wait_for() {
 }
 
 # answers RUNNER: the SSH server sends its banner. The attempt is given a second: a packet to a machine that is not there yet is
-# repeated by the kernel for a minute.
+# repeated by the kernel for a minute. Networks that are not ours are not reachable from here: asked from inside.
 answers() {
+  local within=()
   kill -0 "$1" 2>/dev/null || return 2
+  if [[ -n $seed ]]; then
+    running || return 1
+    within=(nsenter --target "$(cat "$run/init.pid")" --net)
+  fi
   # shellcheck disable=SC2016  # expanded by the inner shell
-  timeout 1 bash -c 'read -r banner <"/dev/tcp/$1/22" && [[ $banner == SSH-* ]]' bash "$address" 2>/dev/null || return 1
+  timeout 1 "${within[@]}" bash -c 'read -r banner <"/dev/tcp/$1/22" && [[ $banner == SSH-* ]]' bash "$address" \
+    2>/dev/null || return 1
 }
 
 # One address, one hardware address: what others remember of a restarted machine stays right.
@@ -322,7 +368,7 @@ log_lines() {
 # Ends every process of the machine and nothing else: those found in its own control groups. Its first process goes first;
 # the kernel then ends the whole PID namespace.
 stop_now() {
-  local pid tries
+  local pid tries cable
   if [[ -e $run/cgroups ]]; then
     for tries in {1..100}; do
       mapfile -t pids < <(cgroup_pids "$run/cgroups")
@@ -336,9 +382,10 @@ stop_now() {
     cgroup_remove "$run/cgroups"
   fi
   if [[ -e $dir/machine.conf ]]; then
-    veth=$(conf_value "$dir/machine.conf" veth)
     # The kernel takes the network namespace down a moment after its last process.
-    if [[ -e /sys/class/net/$veth ]]; then ip link delete dev "$veth" 2>/dev/null || true; fi
+    while read -r cable; do
+      if [[ -e /sys/class/net/$cable ]]; then ip link delete dev "$cable" 2>/dev/null || true; fi
+    done < <(load && list_cables)
   fi
   rm -rf "$run"
 }

@@ -1,11 +1,13 @@
 # Makes this machine a node of the cluster: control plane by `kubeadm init` or `join --control-plane`, worker by `join`.
 # Run again it changes only what differs: binaries, images, configuration, and a new patch version is an upgrade in place.
-# Settings: NODE ROLE(init|controlPlane|worker) ENDPOINT VERSION PAUSE_IMAGE DNS_IMAGE BUNDLE(key of the bundle) BUNDLE_URL(may be empty)
+# Settings: NODE ROLE(init|controlPlane|worker) ENDPOINT VERSION PAUSE_IMAGE DNS_IMAGE BUNDLE(key of the bundle)
+#   BUNDLE_URL(where it is taken from, may be empty) BUNDLE_CHECKSUM(SHA-256 of its SHA256SUMS, may be empty)
 #   REGISTRY(host:port of the registry inside the cluster, may be empty) REGISTRY_IP(its address)
 # Files (scripts/membership.sh and kubeadmConfig.ts name the same folders): /etc/gourmetgram/cluster/...
 # shellcheck shell=bash
 given=/etc/gourmetgram/cluster
 joined=$given/joined # holds the Kubernetes version this node runs; absent: never joined
+restore=/var/lib/gourmetgram/restore # what a former machine of this name held, brought along by the graph
 export PATH=/usr/local/bin:$PATH DEBIAN_FRONTEND=noninteractive
 
 say() { echo "> $NODE: $*"; }
@@ -16,7 +18,9 @@ GG_BUNDLES='' GG_RESTRICT_OOM_SCORE_ADJ=false GG_SHARED_DISK=false GG_CGROUP_DRI
 [ ! -f /etc/gourmetgram/machine.env ] || . /etc/gourmetgram/machine.env
 
 main() {
+  install_packages
   prepare_kernel
+  keep_pods_from_metadata
   fetch_bundle
   install_binaries
   configure_containerd
@@ -32,15 +36,37 @@ main() {
     fi
     place_pki
     case $ROLE in
-      init) initialise ;;
+      init)
+        restore_home
+        initialise
+        ;;
       *) join ;;
     esac
     echo "$VERSION" >"$joined"
+    rm -rf "$restore"
   elif [ "$(cat "$joined")" != "$VERSION" ]; then
     upgrade
     echo "$VERSION" >"$joined"
   fi
   systemctl is-active --quiet kubelet || systemctl restart kubelet
+}
+
+# What a plain Debian or Ubuntu lacks. Machine images that have it, and machines without a way out, ask nobody.
+install_packages() {
+  local program missing=()
+  for program in containerd runc conntrack iptables socat ethtool curl; do
+    command -v "$program" >/dev/null || missing+=("$program")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  command -v apt-get >/dev/null || {
+    echo "this machine lacks ${missing[*]} and has no apt-get to install them: use a Debian or Ubuntu image"
+    exit 1
+  }
+  # A fresh machine is still busy with itself: its first boot and its own updates hold the lock of apt.
+  if command -v cloud-init >/dev/null; then timeout 600 cloud-init status --wait >/dev/null || true; fi
+  say "installing ${missing[*]}"
+  apt-get -o DPkg::Lock::Timeout=600 -q update
+  apt-get -o DPkg::Lock::Timeout=600 -q -y --no-install-recommends install "${missing[@]}"
 }
 
 prepare_kernel() {
@@ -53,19 +79,35 @@ prepare_kernel() {
   swapoff -a 2>/dev/null || true
 }
 
+# The metadata service of a cloud tells whoever asks what this machine was told at its first boot, its SSH host key among it.
+# No pod needs it. A rule of its own, in a table that nothing of Kubernetes touches.
+keep_pods_from_metadata() {
+  [ -d /var/lib/cloud/instance ] || return 0
+  iptables -t raw -C PREROUTING -d 169.254.169.254/32 -j DROP 2>/dev/null ||
+    iptables -t raw -I PREROUTING -d 169.254.169.254/32 -j DROP ||
+    say "pods can reach the metadata service: this kernel has no raw table"
+}
+
 # The bundle lies on the machine already, or is taken by URL, each file verified.
 fetch_bundle() {
-  if [ -n "$GG_BUNDLES" ] && [ -d "$GG_BUNDLES/$BUNDLE" ]; then
-    bundle=$GG_BUNDLES/$BUNDLE
-    return
-  fi
+  local folder
+  for folder in "$GG_BUNDLES" /opt/gourmetgram/bundles; do
+    if [ -n "$folder" ] && [ -f "$folder/$BUNDLE/SHA256SUMS" ]; then
+      bundle=$folder/$BUNDLE
+      return
+    fi
+  done
   [ -n "$BUNDLE_URL" ] || {
     echo "no bundle on this machine and no URL to take it from: set cluster.bundleUrl"
     exit 1
   }
-  bundle=/opt/gourmetgram/bundle/$BUNDLE
+  bundle=/opt/gourmetgram/bundles/$BUNDLE
   mkdir -p "$bundle"
   curl -fsS --retry 5 --retry-connrefused -o "$bundle/SHA256SUMS.new" "$BUNDLE_URL/SHA256SUMS"
+  [ -z "$BUNDLE_CHECKSUM" ] || echo "$BUNDLE_CHECKSUM  $bundle/SHA256SUMS.new" | sha256sum --check --status || {
+    echo "$BUNDLE_URL has another bundle than this environment's, whose SHA256SUMS has the SHA-256 $BUNDLE_CHECKSUM"
+    exit 1
+  }
   local sum path count=0
   while read -r sum path; do
     if ! echo "$sum  $bundle/$path" | sha256sum --check --status 2>/dev/null; then
@@ -197,9 +239,18 @@ place_pki() {
   cp -a $given/apiserver/. /etc/kubernetes/apiserver/
 }
 
+# etcd's data under the same name and address as before, and volumes. An attempt that was cut short begins with it again.
+restore_home() {
+  [ -f "$restore/home.tar" ] || return 0
+  say "restoring etcd and volumes"
+  rm -rf /var/lib/etcd/member
+  tar --extract --directory=/ --numeric-owner --preserve-permissions --file="$restore/home.tar"
+}
+
 initialise() {
   say "kubeadm init"
-  kubeadm init --config $given/kubeadm.yaml --ignore-preflight-errors=SystemVerification,Swap,Mem,NumCPU
+  kubeadm init --config $given/kubeadm.yaml \
+    --ignore-preflight-errors=SystemVerification,Swap,Mem,NumCPU,DirAvailable--var-lib-etcd
   say "control plane answers"
 }
 

@@ -1,0 +1,122 @@
+import { listKeypairs, listServerGroups, listServers, type Server } from "./api/compute";
+import {
+  listFloatingIps,
+  listNetworks,
+  listPorts,
+  listRouters,
+  listSecurityGroupRules,
+  listSecurityGroups,
+  listSubnets,
+} from "./api/network";
+import { isLive, listLeases } from "./api/reservation";
+import type { Session } from "./api/session";
+import { listVolumes } from "./api/volume";
+import { type ExistingKind, type ExistingResource, type ExistingResources, nothingExists } from "./existing";
+
+/** A resource of the state that is not in the cloud any more. */
+export interface MissingResource extends ExistingResource {
+  readonly kind: ExistingKind;
+}
+
+/** An instance of the state that does not run and never will. */
+export interface FailedServer extends ExistingResource {
+  /** Nova's own words. */
+  readonly fault: string;
+}
+
+/** Where the cloud differs from the state. */
+export interface Drift {
+  readonly missing: readonly MissingResource[];
+  /** Instances in state ERROR. */
+  readonly failed: readonly FailedServer[];
+}
+
+/** Ids there are in the cloud; of kinds that were not looked at, nothing. */
+export type CloudIds = Readonly<Partial<Record<ExistingKind, ReadonlySet<string>>>>;
+
+/**
+ * Compares the state with the cloud: what was removed behind the engine's back (by hand, by the end of a lease), and which
+ * instances failed. Reads only the kinds the state has.
+ */
+export async function findDrift(session: Session, existing: ExistingResources): Promise<Drift> {
+  if (nothingExists(existing)) return { missing: [], failed: [] };
+  const has = (kind: ExistingKind) => existing.resources[kind].length > 0;
+  const read = async <T>(kind: ExistingKind, list: () => Promise<T[]>): Promise<T[] | undefined> =>
+    has(kind) ? await list() : undefined;
+  const [
+    servers,
+    keypairs,
+    serverGroups,
+    networks,
+    subnets,
+    routers,
+    groups,
+    rules,
+    ports,
+    ips,
+    volumes,
+    leases,
+  ] = await Promise.all([
+    read("servers", () => listServers(session)),
+    read("keypairs", () => listKeypairs(session)),
+    read("serverGroups", () => listServerGroups(session)),
+    read("networks", () => listNetworks(session)),
+    read("subnets", () => listSubnets(session)),
+    read("routers", () => listRouters(session)),
+    read("securityGroups", () => listSecurityGroups(session)),
+    read("securityGroupRules", () => listSecurityGroupRules(session)),
+    read("ports", () => listPorts(session)),
+    read("floatingIps", () => listFloatingIps(session)),
+    read("volumes", () => listVolumes(session)),
+    read("leases", () => listLeases(session)),
+  ]);
+  return compareWithCloud(
+    existing,
+    {
+      ...ids("servers", servers),
+      ...ids(
+        "keypairs",
+        keypairs?.map(({ name }) => ({ id: name })),
+      ),
+      ...ids("serverGroups", serverGroups),
+      ...ids("networks", networks),
+      ...ids("subnets", subnets),
+      ...ids("routers", routers),
+      ...ids("securityGroups", groups),
+      ...ids("securityGroupRules", rules),
+      ...ids("ports", ports),
+      ...ids("routerInterfaces", ports),
+      ...ids("floatingIps", ips),
+      ...ids("volumes", volumes),
+      ...ids("leases", leases?.filter(isLive)),
+    },
+    servers ?? [],
+  );
+}
+
+/** The decision alone. */
+export function compareWithCloud(
+  existing: ExistingResources,
+  cloud: CloudIds,
+  servers: readonly Server[],
+): Drift {
+  const missing = (Object.keys(existing.resources) as ExistingKind[]).flatMap((kind) => {
+    const present = cloud[kind];
+    return present === undefined
+      ? []
+      : existing.resources[kind]
+          .filter(({ id }) => !present.has(id))
+          .map((resource) => ({ ...resource, kind }));
+  });
+  const failed = existing.resources.servers.flatMap((resource) => {
+    const server = servers.find(({ id }) => id === resource.id);
+    return server?.status === "ERROR"
+      ? [{ ...resource, fault: server.fault?.message ?? "no reason given" }]
+      : [];
+  });
+  return { missing, failed };
+}
+
+function ids(kind: ExistingKind, items: readonly { readonly id: string }[] | undefined): CloudIds {
+  return items === undefined ? {} : { [kind]: new Set(items.map(({ id }) => id)) };
+}

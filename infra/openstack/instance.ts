@@ -1,0 +1,147 @@
+import * as openstack from "@pulumi/openstack";
+import * as pulumi from "@pulumi/pulumi";
+import type { KeyPair } from "../../components/keys";
+import { renderCloudConfig } from "./cloudConfig";
+import type { NetworkIds } from "./network";
+import { environmentMark, MARK_KEY, type OpenStackSpec, resourceNames } from "./spec";
+
+/** What all instances of an environment share. */
+export interface InstanceSurroundings {
+  readonly environment: string;
+  readonly spec: OpenStackSpec;
+  /** Key that the environment's steps log in with. */
+  readonly login: KeyPair;
+  /** Name of the keypair instances are made with. */
+  readonly keypair: pulumi.Input<string>;
+  readonly privateNetwork: NetworkIds;
+  readonly sharedNetworkId: pulumi.Input<string>;
+  readonly serverGroupId?: pulumi.Input<string>;
+  /** Looked up for boot volumes only, which name images by id. */
+  readonly imageId?: pulumi.Input<string>;
+}
+
+export interface InstanceArgs extends InstanceSurroundings {
+  readonly node: string;
+  /** Address on the private network. */
+  readonly address: string;
+  readonly hostKey: KeyPair;
+  /** Security groups of its port on the shared network. */
+  readonly groups: readonly pulumi.Input<string>[];
+  /** A reserved flavor is an id that stands for the reservation; others are named. */
+  readonly flavor: { readonly reservedId: pulumi.Input<string> } | { readonly name: string };
+}
+
+/** An instance with its two ports, which outlive it. */
+export interface InstanceParts {
+  readonly instance: openstack.compute.Instance;
+  readonly sharedPort: openstack.networking.Port;
+}
+
+/** Longest wait for an instance to become ACTIVE, or to be gone. */
+const INSTANCE_TIMEOUT = "10m";
+
+export function createInstance(
+  name: string,
+  args: InstanceArgs,
+  opts: pulumi.CustomResourceOptions,
+): InstanceParts {
+  const { environment, node, privateNetwork } = args;
+  const tags = [environmentMark(environment)];
+  const sharedPort = new openstack.networking.Port(
+    `${name}-shared`,
+    {
+      name: resourceNames.sharedPort(environment, node),
+      networkId: args.sharedNetworkId,
+      adminStateUp: true,
+      securityGroupIds: [...args.groups],
+      tags,
+    },
+    opts,
+  );
+  const privatePort = new openstack.networking.Port(
+    `${name}-private`,
+    {
+      name: resourceNames.privatePort(environment, node),
+      networkId: privateNetwork.networkId,
+      adminStateUp: true,
+      fixedIps: [{ subnetId: privateNetwork.subnetId, ipAddress: args.address }],
+      // Pods' packets carry addresses the port does not have; who is on this network is decided by who has a port here.
+      portSecurityEnabled: false,
+      noSecurityGroups: true,
+      tags,
+    },
+    // The address is fixed: old and new cannot exist side by side.
+    { ...opts, deleteBeforeReplace: true },
+  );
+  const instance = new openstack.compute.Instance(
+    name,
+    {
+      name: resourceNames.instance(environment, node),
+      ...flavorOf(args),
+      ...diskOf(args),
+      keyPair: args.keypair,
+      // The order is that of the network cards: the first has the default route.
+      networks: [{ port: sharedPort.id }, { port: privatePort.id }],
+      userData: userDataOf(args),
+      metadata: { [MARK_KEY]: environment, "gourmetgram-node": node },
+      ...(args.serverGroupId !== undefined && { schedulerHints: [{ group: args.serverGroupId }] }),
+    },
+    {
+      ...opts,
+      // Its ports can be in one instance only.
+      deleteBeforeReplace: true,
+      // Another reservation is another place: a resize would move the instance out of the one it is in.
+      ...("reservedId" in args.flavor ? { replaceOnChanges: ["flavorId"] } : {}),
+      additionalSecretOutputs: ["userData"],
+      customTimeouts: { create: INSTANCE_TIMEOUT, update: INSTANCE_TIMEOUT, delete: INSTANCE_TIMEOUT },
+    },
+  );
+  return { instance, sharedPort };
+}
+
+function flavorOf({ flavor }: InstanceArgs): Pick<openstack.compute.InstanceArgs, "flavorId" | "flavorName"> {
+  if ("reservedId" in flavor) return { flavorId: flavor.reservedId };
+  return isId(flavor.name) ? { flavorId: flavor.name } : { flavorName: flavor.name };
+}
+
+/** The image on the flavor's own disk, or on a volume that is made and removed with the instance. */
+function diskOf(
+  args: InstanceArgs,
+): Pick<openstack.compute.InstanceArgs, "imageId" | "imageName" | "blockDevices"> {
+  const { image, bootVolume } = args.spec;
+  if (bootVolume === undefined) return isId(image) ? { imageId: image } : { imageName: image };
+  return {
+    blockDevices: [
+      {
+        uuid: args.imageId ?? image,
+        sourceType: "image",
+        destinationType: "volume",
+        bootIndex: 0,
+        volumeSize: bootVolume.size,
+        deleteOnTermination: true,
+        ...(bootVolume.type !== undefined && { volumeType: bootVolume.type }),
+      },
+    ],
+  };
+}
+
+function userDataOf(args: InstanceArgs): pulumi.Output<string> {
+  const { login, hostKey, spec } = args;
+  return pulumi.secret(
+    pulumi
+      .all([login.publicKeyOpenssh, hostKey.privateKeyOpenssh, hostKey.publicKeyOpenssh])
+      .apply(([loginKey, privateKey, publicKey]) =>
+        renderCloudConfig({
+          hostname: args.node,
+          // The keypair brings it, unless that one is the user's own.
+          authorizedKeys: spec.keypair === undefined ? [] : [loginKey],
+          hostKey: { privateKey, publicKey },
+        }),
+      ),
+  );
+}
+
+/** True for what OpenStack gives out as an id. */
+export function isId(text: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+}

@@ -1,0 +1,66 @@
+/** Proves: what a plan's changes of machines mean for the data on them, and what counts as a loss nobody asked for. */
+import { describe, expect, it } from "vitest";
+import { parseEnvironment } from "../../stacks/parse";
+import type { Change } from "../../tools/cli/changes";
+import { machineRisks, renderRisks } from "../../tools/cli/machineRisks";
+
+const INSTANCE = "openstack:compute/instance:Instance";
+const spec = parseEnvironment({ infra: { kind: "openstack" } }, "lab");
+const storageOnNode2 = parseEnvironment(
+  {
+    infra: { kind: "openstack" },
+    nodes: {
+      node1: { role: "controlPlane", address: "192.168.1.11" },
+      node2: { address: "192.168.1.12", labels: { "gourmetgram.dev/storage": "true" } },
+    },
+  },
+  "lab",
+);
+
+function change(op: string, name: string, type = INSTANCE, properties: string[] = []): Change {
+  return { op, type, properties, resource: name, urn: `urn:pulumi:lab::gourmetgram-infra::${type}::${name}` };
+}
+
+describe("changes of machines", () => {
+  it("of a worker are no loss: it is drained and holds no volumes", () => {
+    expect(machineRisks([change("replace", "machines-node2", INSTANCE, ["imageName"])], spec)).toEqual([
+      {
+        node: "node2",
+        loses: false,
+        text: "node2 is made anew (imageName): it is drained first, and holds no volumes",
+      },
+    ]);
+  });
+
+  it("of the first control plane take etcd and volumes along", () => {
+    const [risk] = machineRisks([change("replace", "machines-node1", INSTANCE, ["userData"])], spec);
+    expect(risk).toMatchObject({ node: "node1", loses: false });
+    expect(risk?.text).toContain("taken along");
+  });
+
+  it.each([
+    ["its port", "machines-node1-private", "openstack:networking/port:Port"],
+    ["the network", "machines-network", "openstack:networking/network:Network"],
+    ["the lease", "machines-lease", "gourmetgram:openstack:Lease"],
+  ])("of the first control plane together with %s lose them", (_, name, type) => {
+    const risks = machineRisks([change("replace", "machines-node1"), change("replace", name, type)], spec);
+    expect(risks).toMatchObject([{ node: "node1", loses: true }]);
+  });
+
+  it("of a node that keeps volumes are a loss, replaced or removed", () => {
+    for (const op of ["replace", "delete"]) {
+      expect(machineRisks([change(op, "machines-node2")], storageOnNode2)).toMatchObject([
+        { node: "node2", loses: true },
+      ]);
+    }
+  });
+
+  it("that resize one restart it, and others mean nothing", () => {
+    const resized = machineRisks([change("update", "machines-node3", INSTANCE, ["flavorName"])], spec);
+    expect(renderRisks(resized)).toBe(
+      "  note       node3 is resized (flavorName): it restarts, its disk stays",
+    );
+    expect(machineRisks([change("update", "machines-node3", INSTANCE, ["metadata"])], spec)).toEqual([]);
+    expect(machineRisks([change("create", "machines-node3")], spec)).toEqual([]);
+  });
+});

@@ -1,0 +1,133 @@
+import { homedir } from "node:os";
+import { homeNode } from "../../components/homeNode";
+import { readCloud } from "../../infra/openstack/api/clouds";
+import { listSecurityGroupRules } from "../../infra/openstack/api/network";
+import { openSession, type Session } from "../../infra/openstack/api/session";
+import { findRemains, type Remain, removeRemains } from "../../infra/openstack/audit";
+import { type Drift, findDrift } from "../../infra/openstack/drift";
+import {
+  type ExistingKind,
+  type ExistingResources,
+  existingIds,
+  nothingExists,
+} from "../../infra/openstack/existing";
+import type { OpenStackEnvironmentSpec } from "../../stacks/spec";
+import { existingOf } from "./openstackState";
+import type { Print } from "./prepare";
+import { PROJECT_ROOT } from "./project";
+import { readOwnState, statePaths } from "./state";
+
+/** A login in the project of a clouds.yaml entry. @throws ProblemsError, ApiError */
+export function openProject(cloud: string): Promise<Session> {
+  return openSession(readCloud(cloud, { env: process.env, cwd: PROJECT_ROOT, home: homedir() }));
+}
+
+/** An open project and what the state says is in it. */
+export interface CloudProject {
+  readonly session: Session;
+  readonly spec: OpenStackEnvironmentSpec;
+  readonly existing: ExistingResources;
+}
+
+/** Opens the project. The state is read from its file: this comes before the engine is there. */
+export async function checkProject(spec: OpenStackEnvironmentSpec): Promise<CloudProject> {
+  const session = await openProject(spec.infra.cloud);
+  const existing = existingOf(readOwnState(statePaths(), spec.name));
+  return { session, spec, existing };
+}
+
+/** What differs between the state and the project, and what an `up` has to do about it before it starts. */
+export interface CloudFindings {
+  /** Resources of the state that are gone, to be refreshed out of it. */
+  readonly missing: readonly string[];
+  /** URNs of instances that failed, to be replaced. */
+  readonly failed: readonly string[];
+  /** The first control plane's instance is gone, and what was in the cluster with it. */
+  readonly homeIsGone: boolean;
+}
+
+/**
+ * Brings state and project together as far as that is safe: what a killed run made without the state learning of it is removed, what
+ * was removed behind our back and what failed is named.
+ */
+export async function settleProject(
+  { session, spec, existing }: CloudProject,
+  print: Print,
+): Promise<CloudFindings> {
+  const [remains, drift] = await Promise.all([
+    findRemains(session, spec.name, {
+      nodes: Object.keys(spec.nodes),
+      pools: Object.keys(spec.infra.pools),
+    }),
+    findDrift(session, existing),
+  ]);
+  if (!nothingExists(existing) || existing.pendingOperations) {
+    await removeOrphans(session, orphansOf(remains, existing), print);
+    await removeOrphanRules(session, existing, print);
+  }
+  return findingsOf(drift, spec, print);
+}
+
+/** Kinds of remains, as the state calls them. */
+const KINDS: Readonly<Record<Remain["kind"], ExistingKind | undefined>> = {
+  server: "servers",
+  volume: "volumes",
+  "floating IP": "floatingIps",
+  "router interface": undefined,
+  port: "ports",
+  subnet: "subnets",
+  network: "networks",
+  router: "routers",
+  "security group": "securityGroups",
+  "server group": "serverGroups",
+  keypair: "keypairs",
+  // Made by name: the next `up` takes it over.
+  lease: undefined,
+};
+
+/** What bears the environment's mark or name and is not in its state: made by a run that was killed before it could write it down. */
+export function orphansOf(remains: readonly Remain[], existing: ExistingResources): Remain[] {
+  return remains.filter(({ kind, id, foundBy }) => {
+    const known = KINDS[kind];
+    return known !== undefined && foundBy !== "place" && !existingIds(existing, known).has(id);
+  });
+}
+
+async function removeOrphans(session: Session, orphans: readonly Remain[], print: Print): Promise<void> {
+  if (orphans.length === 0) return;
+  const names = orphans.map(({ kind, name }) => `${kind} ${name}`).join(", ");
+  print(`A killed run made what the state does not know: ${names}. Removing it.`);
+  await removeRemains(session, orphans, { onProgress: print });
+}
+
+/** A rule that was made and not written down would be refused as a duplicate. Rules for what goes out are the project's defaults. */
+async function removeOrphanRules(session: Session, existing: ExistingResources, print: Print): Promise<void> {
+  const groups = existingIds(existing, "securityGroups");
+  if (groups.size === 0) return;
+  const known = existingIds(existing, "securityGroupRules");
+  const rules = (await listSecurityGroupRules(session)).filter(
+    ({ id, security_group_id, direction }) =>
+      groups.has(security_group_id) && direction === "ingress" && !known.has(id),
+  );
+  for (const rule of rules) {
+    print(
+      `Removing a security group rule that the state does not know: port ${rule.port_range_min ?? "any"}.`,
+    );
+    await session.request("network", "DELETE", `/security-group-rules/${rule.id}`);
+  }
+}
+
+function findingsOf(drift: Drift, spec: OpenStackEnvironmentSpec, print: Print): CloudFindings {
+  for (const { kind, name } of drift.missing) {
+    print(`${name} is gone from the project (${kind}) and is made again.`);
+  }
+  for (const { name, fault } of drift.failed) {
+    print(`${name} failed and is made anew: ${fault}`);
+  }
+  const home = `machines-${homeNode(spec.nodes)}`;
+  return {
+    missing: drift.missing.map(({ urn }) => urn),
+    failed: drift.failed.map(({ urn }) => urn),
+    homeIsGone: drift.missing.some(({ kind, name }) => kind === "servers" && name === home),
+  };
+}
