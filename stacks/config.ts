@@ -1,8 +1,10 @@
 import * as pulumi from "@pulumi/pulumi";
 import { allConfig } from "@pulumi/pulumi/runtime/config";
+import { ProblemsError } from "../components/problems";
+import { foreignVariables } from "../infra/openstack/api/foreignVariables";
 import { locateBundle } from "../tools/bundle";
 import { parseEnvironment } from "./parse";
-import type { EnvironmentSpec } from "./spec";
+import type { EnvironmentSpec, InfraKind } from "./spec";
 
 /** Secrets of the settings; they become secret Outputs before anything else sees them. */
 const SECRET_PATHS = [
@@ -24,8 +26,26 @@ export interface BundleLocation {
  *
  * @throws ProblemsError with every problem of the settings
  */
-export function readEnvironment(): EnvironmentSpec {
-  return parseEnvironment(wrapSecrets(rawSettings(pulumi.getProject(), allConfig())), pulumi.getStack());
+export function readEnvironment(environment: NodeJS.ProcessEnv = process.env): EnvironmentSpec {
+  const raw = wrapSecrets(rawSettings(pulumi.getProject(), allConfig()));
+  const spec = parseEnvironment(raw, pulumi.getStack());
+  if (spec.infra.kind === "openstack") refuseForeignVariables(spec.infra.cloud, environment);
+  return spec;
+}
+
+/** The provider would take parts of the cloud from them, whatever the settings name. The commands leave them out. */
+function refuseForeignVariables(cloud: string, environment: NodeJS.ProcessEnv): void {
+  const names = foreignVariables(environment);
+  if (names.length === 0) return;
+  throw new ProblemsError("this shell", [
+    {
+      path: "environment",
+      value: names.join(", "),
+      problem: `would override parts of the cloud ${cloud} of the settings`,
+      allowed: "OS_CLIENT_CONFIG_FILE only",
+      next: `unset ${names.join(" ")}, or use the commands of this project (npm run up), which leave them out`,
+    },
+  ]);
 }
 
 /**
@@ -37,7 +57,9 @@ export function readEnvironment(): EnvironmentSpec {
 export function readBundleLocation(
   environment: NodeJS.ProcessEnv = process.env,
   locate: () => BundleLocation | undefined = locateBundle,
+  kind: InfraKind = "local",
 ): BundleLocation {
+  if (kind !== "local" && readLastLayer(environment) === "machines") return { bundleDir: "", machineDir: "" };
   const located: Partial<BundleLocation> = { ...locate() };
   const bundleDir = environment["GOURMETGRAM_BUNDLE_DIR"] || located.bundleDir;
   const machineDir = environment["GOURMETGRAM_MACHINE_DIR"] || located.machineDir;

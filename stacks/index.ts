@@ -9,7 +9,7 @@ if (process.env["GOURMETGRAM_DEBUG"] !== "1") Reflect.deleteProperty(Error, "pre
 const spec = readEnvironment();
 const environment = new Environment(spec.name, {
   spec,
-  bundle: readBundleLocation(),
+  bundle: readBundleLocation(process.env, undefined, spec.infra.kind),
   upTo: readLastLayer(),
 });
 

@@ -6,15 +6,7 @@ import { LocalMachines } from "../infra/local/machines";
 import { OpenStackMachines } from "../infra/openstack/machines";
 import type { BundleLocation } from "./config";
 import { toolchainPins } from "./pins";
-import {
-  type EnvironmentSpec,
-  isHosts,
-  isLocal,
-  isOpenStack,
-  isStage,
-  SERVICE_PORTS,
-  type Service,
-} from "./spec";
+import { type EnvironmentSpec, isHosts, isLocal, isOpenStack, publicPorts } from "./spec";
 
 /** The machines of an environment. The only place that knows every kind of them. */
 export function createMachines(
@@ -43,12 +35,4 @@ export function createMachines(
     return new HostsMachines(name, { environment, spec: spec.infra, nodes: spec.nodes }, opts);
   }
   throw new Error(`${name}: there are no machines of kind ${spec.infra.kind}`);
-}
-
-/** TCP ports on the edge node that everybody may reach. */
-export function publicPorts(spec: EnvironmentSpec): number[] {
-  return (Object.keys(SERVICE_PORTS) as Service[])
-    .filter((service) => spec.exposure[service] === "public")
-    .filter((service) => !isStage(service) || spec.stages[service] !== undefined)
-    .map((service) => SERVICE_PORTS[service]);
 }

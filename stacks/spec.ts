@@ -232,3 +232,11 @@ export function isOpenStack(spec: EnvironmentSpec): spec is OpenStackEnvironment
 export function isHosts(spec: EnvironmentSpec): spec is HostsEnvironmentSpec {
   return spec.infra.kind === "hosts";
 }
+
+/** TCP ports on the edge node that everybody may reach. */
+export function publicPorts(spec: EnvironmentSpec): number[] {
+  return (Object.keys(SERVICE_PORTS) as Service[])
+    .filter((service) => spec.exposure[service] === "public")
+    .filter((service) => !isStage(service) || spec.stages[service] !== undefined)
+    .map((service) => SERVICE_PORTS[service]);
+}

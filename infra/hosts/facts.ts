@@ -40,8 +40,8 @@ export interface HostFacts {
   readonly owner?: string;
   /** Traces of a Kubernetes: files and units. */
   readonly kubernetes: readonly string[];
-  /** Whether it reaches the home node; `undefined` when it was not asked. */
-  readonly peer?: boolean;
+  /** Ports of the home node, of those asked for, that it does not reach. */
+  readonly blocked: readonly number[];
 }
 
 /**
@@ -62,7 +62,7 @@ export function parseFacts(text: string, arrival: number): HostFacts | undefined
       const gap = entry.indexOf(" ");
       return [entry.slice(0, gap), entry.slice(gap + 1)];
     });
-  const [owner, peer] = [value("owner"), value("peer")];
+  const owner = value("owner");
   return {
     skewSeconds: Number(value("clock")) - arrival,
     system: value("system"),
@@ -82,7 +82,7 @@ export function parseFacts(text: string, arrival: number): HostFacts | undefined
     ports: Object.fromEntries(pairs("port")),
     ...(owner !== "" && { owner }),
     kubernetes: values("kubernetes"),
-    ...(peer !== "" && { peer: peer === "yes" }),
+    blocked: values("blocked").map(Number),
   };
 }
 
@@ -112,6 +112,9 @@ const KUBERNETES_PORTS: Readonly<Record<NodeRole, readonly number[]>> = {
   controlPlane: [6443, 10250, 2379, 2380],
   worker: [10250],
 };
+
+/** Ports of the home node that the others must reach: one that somebody listens on, and one that will be. */
+export const PEER_PORTS: readonly number[] = [22, 6443];
 
 /** Ports that have to be free on a machine. */
 export function portsOf(node: CheckedNode, publicPorts: readonly number[]): number[] {
@@ -244,19 +247,19 @@ const checkClock: Check = (_, { skewSeconds }) =>
         },
       ];
 
-const checkPeer: Check = ({ name, home }, { peer }) =>
-  peer !== false
+const checkPeer: Check = ({ name, home }, { blocked }) =>
+  blocked.length === 0
     ? []
     : [
         {
-          problem: `does not reach ${home} at its address`,
-          next: `let the nodes reach each other: look at networks and firewalls between ${name} and ${home}`,
+          problem: `does not reach ${home} at its address, TCP ${[...blocked].sort((a, b) => a - b).join(", ")}`,
+          next: `let the nodes reach each other, UDP 8472 too: look at networks and firewalls between ${name} and ${home}`,
         },
       ];
 
-// What is there on a machine of ours is ours, and counts for us.
-const checkDisk: Check = ({ environment }, { owner, disks }) =>
-  owner === environment
+const checkDisk: Check = (_, { owner, disks }) =>
+  // On a machine that is taken already, what fills it counts for whoever has it.
+  owner !== undefined
     ? []
     : Object.entries(disks)
         .filter(([, free]) => free < LEAST_DISK)
@@ -266,8 +269,9 @@ const checkDisk: Check = ({ environment }, { owner, disks }) =>
           next: `free some; what takes it: sudo du -xh --max-depth=2 ${path} | sort -h | tail`,
         }));
 
-const checkPorts: Check = ({ environment }, { owner, ports }) =>
-  owner === environment
+const checkPorts: Check = (_, { owner, kubernetes, ports }) =>
+  // A Kubernetes has them, ours or another one, of which enough is said.
+  owner !== undefined || kubernetes.length > 0
     ? []
     : Object.entries(ports).map(([port, program]) => ({
         problem: `has the port ${port} in use${program === "" ? "" : ` by ${program}`}`,

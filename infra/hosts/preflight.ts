@@ -7,6 +7,7 @@ import {
   type CheckedNode,
   type HostFacts,
   hostProblems,
+  PEER_PORTS,
   parseFacts,
   portsOf,
   sameMachineProblems,
@@ -142,7 +143,8 @@ async function ask(
 ): Promise<SshResult> {
   const peer = nodes.find(({ name }) => name === node.home && name !== node.name)?.spec.address ?? "";
   const script = [
-    `PORTS=${shellQuote(portsOf(node, options.publicPorts ?? PUBLIC_PORTS).join(" "))} PEER=${shellQuote(peer)}`,
+    `PORTS=${shellQuote(portsOf(node, options.publicPorts ?? PUBLIC_PORTS).join(" "))}`,
+    `PEER=${shellQuote(peer)} PEER_PORTS=${shellQuote(PEER_PORTS.join(" "))}`,
     readSource("infra/hosts/scripts/check.sh"),
   ].join("\n");
   const began = Date.now();
@@ -180,9 +182,9 @@ function judge(
       }
       return [failureProblem(node, failure, jump)];
     }
-    const { peer, ...rest } = facts[node.name] as HostFacts;
+    const found = facts[node.name] as HostFacts;
     // That nobody reaches a home node that is down, or elsewhere, says nothing new.
-    return hostProblems(node, isHomeRight(nodes, facts) && peer !== undefined ? { ...rest, peer } : rest);
+    return hostProblems(node, isHomeRight(nodes, facts) ? found : { ...found, blocked: [] });
   });
   return [...problems, ...sameMachineProblems(nodes, facts)];
 }

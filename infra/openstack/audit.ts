@@ -7,7 +7,7 @@ import {
   listSecurityGroups,
   listSubnets,
 } from "./api/network";
-import { listLeases } from "./api/reservation";
+import { deleteLease, listLeases } from "./api/reservation";
 import { isConflict, isGone, type Session } from "./api/session";
 import { listVolumes } from "./api/volume";
 import {
@@ -104,7 +104,7 @@ const PAUSE_MS = 500;
  * Removes what `findRemains` found, in the order in which OpenStack lets go, and waits until it is gone. What is gone already is
  * fine, so it can be run again at any time.
  *
- * @throws ApiError when something cannot be removed; what comes after it stays
+ * @throws Error that names all of a kind that cannot be removed; the kinds after it stay
  */
 export async function removeRemains(
   session: Session,
@@ -114,12 +114,18 @@ export async function removeRemains(
   const timeoutMs = options.timeoutMs ?? 120_000;
   for (const kinds of REMOVAL_ORDER) {
     const group = remains.filter(({ kind }) => kinds.includes(kind));
-    await Promise.all(
+    const results = await Promise.allSettled(
       group.map(async (remain) => {
         await removeOne(session, remain, Date.now() + timeoutMs);
         options.onProgress?.(`removed ${remain.kind} ${remain.name}`);
       }),
     );
+    const failures = results.flatMap((result, index) =>
+      result.status === "rejected"
+        ? [`${group[index]?.kind} ${group[index]?.name}: ${(result.reason as Error).message}`]
+        : [],
+    );
+    if (failures.length > 0) throw new Error(`Cannot be removed:\n${failures.join("\n")}`);
   }
 }
 
@@ -132,7 +138,7 @@ async function removeOne(session: Session, { kind, id }: Remain, deadline: numbe
       await removeUntilGone(session, "volume", `/volumes/${id}`, deadline);
       return;
     case "lease":
-      await removeUntilGone(session, "reservation", `/leases/${id}`, deadline);
+      await deleteLease(session, id);
       return;
     case "server group":
       await remove(session, "compute", "DELETE", `/os-server-groups/${id}`, deadline);
@@ -165,7 +171,7 @@ const NETWORK_COLLECTIONS = {
 /** Asks for the removal, again while the thing is in use by something that is going too. */
 async function remove(
   session: Session,
-  service: "compute" | "network" | "volume" | "reservation",
+  service: "compute" | "network" | "volume",
   method: "DELETE" | "PUT",
   path: string,
   deadline: number,
@@ -189,7 +195,7 @@ async function remove(
 /** For what goes after the answer: looks until it is gone. */
 async function removeUntilGone(
   session: Session,
-  service: "compute" | "volume" | "reservation",
+  service: "compute" | "volume",
   path: string,
   deadline: number,
 ): Promise<void> {

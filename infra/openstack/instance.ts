@@ -90,8 +90,12 @@ export function createInstance(
       ...opts,
       // Its ports can be in one instance only.
       deleteBeforeReplace: true,
-      // Another reservation is another place: a resize would move the instance out of the one it is in.
-      ...("reservedId" in args.flavor ? { replaceOnChanges: ["flavorId"] } : {}),
+      replaceOnChanges: [
+        // Another image would be written over the disk in place, without a word to what is on it.
+        ...["imageId", "imageName"],
+        // Another reservation is another place: a resize would move the instance out of the one it is in.
+        ...("reservedId" in args.flavor ? ["flavorId"] : []),
+      ],
       additionalSecretOutputs: ["userData"],
       customTimeouts: { create: INSTANCE_TIMEOUT, update: INSTANCE_TIMEOUT, delete: INSTANCE_TIMEOUT },
     },

@@ -186,7 +186,7 @@ async function waitUntilActive(
     const waited = Date.now() - began;
     if (waited > START_TIMEOUT_MS) {
       throw new Error(
-        `The lease ${lease.name} is still ${current.status} after ${START_TIMEOUT_MS / MINUTE_MS} minutes.`,
+        `The lease ${lease.name} is still ${current.status} after ${START_TIMEOUT_MS / MINUTE_MS} minutes; it starts at ${current.start_date} UTC.`,
       );
     }
     onProgress(`${current.status}, ${Math.round(waited / 1000)} s`);

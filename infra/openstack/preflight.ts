@@ -184,15 +184,9 @@ function factsOf(session: Session, { spec }: PreflightArgs) {
     volumes: once(() => listVolumes(session)),
     volumeLimits: once(async () => (session.offers("volume") ? await readVolumeLimits(session) : undefined)),
     leases: once(() => listLeases(session)),
-    freeAddresses: once(async () => {
-      if (floatingIp.kind === "existing") return undefined;
-      const pool = (await networks()).find(
-        ({ name, id }) => name === floatingIp.pool || id === floatingIp.pool,
-      );
-      if (pool === undefined) return undefined;
-      // Shown to administrators only, as a rule.
-      return await readFreeAddresses(session, pool.id).catch(() => undefined);
-    }),
+    freeAddresses: once(async () =>
+      floatingIp.kind === "new" ? await readFreeAddresses(session, floatingIp.pool) : undefined,
+    ),
   };
 }
 

@@ -173,7 +173,10 @@ describe("three nodes", () => {
 
   test("a new first control plane gets what the old one held before its own script runs", () => {
     const snapshot = graph.get("cluster-home-snapshot");
-    expect(snapshot.inputs).toMatchObject({ instanceId: "node1-1", clusterId: expect.stringMatching(/^sha256:/) });
+    expect(snapshot.inputs).toMatchObject({
+      instanceId: "node1-1",
+      clusterId: expect.stringMatching(/^sha256:/),
+    });
     expect(snapshot.secretPaths).toContain("privateKey");
     expect(snapshot.deletedWith).toBe(graph.get("node1").urn);
     expect(graph.waits(command(graph, "cluster-node1"), snapshot)).toBe(true);

@@ -111,9 +111,7 @@ whole() {
 
 change_token_seconds() {
   configure
-  stop 5 keystone
-  start_identity
-  wait_http keystone 5000
+  reload_identity
   printf '%s\n' "$TOKEN_SECONDS" >"$RUN/token-seconds"
   phase "tokens live $TOKEN_SECONDS s"
 }
@@ -150,7 +148,7 @@ status() {
     fi
   done
   printf '%-22s %6d MiB\n' "all" $((total / 1024))
-  list_machines
+  if alive watcher; then list_machines; else printf 'machines: none, as --machines was not asked for\n'; fi
   printf 'export OS_CLIENT_CONFIG_FILE=%s  # openstack, faulty, user, admin\n' "$CLOUDS"
   return $state
 }

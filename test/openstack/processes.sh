@@ -17,12 +17,15 @@ start() {
   printf '%s %s\n' "$pid" "$(start_time "$pid" || true)" >"$RUN/$name.pid"
 }
 
+# same PID START: the number is still that process's, which may be dead and waited for by nobody.
+same() { [[ -n $2 && $(start_time "$1") == "$2" ]]; }
+
 # alive NAME
 alive() {
   local pid start
   [[ -e $RUN/$1.pid ]] || return 1
   read -r pid start <"$RUN/$1.pid"
-  [[ -n $start && $(start_time "$pid") == "$start" ]]
+  same "$pid" "$start" && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null
 }
 
 services() {
@@ -68,7 +71,7 @@ stop() {
     read -r pid start <"$RUN/$name.pid"
     # Each leads its own session. Its number is not given to another process while a member of the session lives; when the
     # leader is gone and the number is a stranger's, that session is not ours.
-    if alive "$name" || [[ ! -e /proc/$pid ]]; then
+    if same "$pid" "$start" || [[ ! -e /proc/$pid ]]; then
       for other in $(ps -o pid= --sid "$pid" 2>/dev/null); do kill -KILL "$other" 2>/dev/null || true; done
     fi
     rm -f "$RUN/$name.pid"

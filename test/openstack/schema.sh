@@ -5,7 +5,7 @@
 snapshot_path() {
   local key
   key=$({
-    cat "$HERE/schema.sh" "$HERE"/python/{catalog,contents}.py "$HERE"/config/*.conf
+    cat "$HERE"/python/{catalog,contents}.py "$HERE"/config/*.conf
     dpkg-query --show "${PACKAGES[@]}"
     printf '%s\n' "$BLAZAR_VERSION"
   } | sha256sum | cut -c1-12)
@@ -49,14 +49,14 @@ migrate() {
   phase "databases"
 }
 
-manage() { nice -n 10 env PYTHONPATH="$LIB:$BLAZAR_NOVA" /usr/bin/python3 "$LIB/launch.py" "$@"; }
-keystone_manage() { nice -n 10 keystone-manage --config-file "$ETC/keystone.conf" "$@"; }
+manage() { env PYTHONPATH="$LIB:$BLAZAR_NOVA" /usr/bin/python3 "$LIB/launch.py" "$@"; }
+keystone_manage() { keystone-manage --config-file "$ETC/keystone.conf" "$@"; }
 
 migrate_small() {
   keystone_manage db_sync &&
-    nice -n 10 placement-manage --config-file "$ETC/placement/placement.conf" db sync &&
+    placement-manage --config-file "$ETC/placement/placement.conf" db sync &&
     manage glance.cmd.manage --config-file "$ETC/glance-api.conf" db_sync &&
-    nice -n 10 "$VENV/bin/blazar-db-manage" --config-file "$ETC/blazar.conf" upgrade head
+    "$VENV/bin/blazar-db-manage" --config-file "$ETC/blazar.conf" upgrade head
 }
 
 migrate_nova() {

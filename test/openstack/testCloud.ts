@@ -4,6 +4,7 @@ import { rename, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { parse } from "yaml";
+import { startTime } from "../../infra/local/machineFolder";
 import { cacheRoot } from "../../tools/cache/paths";
 import { root } from "../support/sources";
 
@@ -141,8 +142,9 @@ async function runScript(args: readonly string[], env: NodeJS.ProcessEnv = {}): 
 function isUp(folder: string, service: string): boolean {
   const file = join(folder, "run", `${service}.pid`);
   if (!existsSync(file)) return false;
-  const [pid] = readFileSync(file, "utf8").split(" ");
-  return existsSync(`/proc/${pid}/stat`);
+  const [pid, start] = readFileSync(file, "utf8").trim().split(" ");
+  const stat = `/proc/${pid}/stat`;
+  return existsSync(stat) && startTime(readFileSync(stat, "utf8")) === start;
 }
 
 /** A running test cloud. */
@@ -243,6 +245,11 @@ export class TestCloud {
     const text = await answer.text();
     if (!answer.ok) throw new Error(`${method} ${service} ${path}: ${answer.status} ${text}`);
     return text === "" ? {} : JSON.parse(text);
+  }
+
+  /** A new token of a user of `clouds.yaml`. */
+  async token(cloud: "user" | "admin"): Promise<string> {
+    return (await logIn(this.cloudsFile, cloud)).token;
   }
 
   /** Limits of the project; those not named stay as they are. */

@@ -66,7 +66,7 @@ const builtIn: Readonly<Record<string, FakeOutputs>> = {
   }),
   "gourmetgram:cluster:BundleCopy": (_, inputs) => ({
     ...inputs,
-    path: `/opt/gourmetgram/bundles/${inputs.key}`,
+    path: `/var/lib/gourmetgram/bundles/${inputs.key}`,
   }),
   "gourmetgram:cluster:HomeSnapshot": (_, inputs) => ({ ...inputs, restored: false }),
   "openstack:networking/floatingIp:FloatingIp": (_, inputs) => ({ ...inputs, address: "203.0.113.10" }),

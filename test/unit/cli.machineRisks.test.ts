@@ -18,7 +18,13 @@ const storageOnNode2 = parseEnvironment(
 );
 
 function change(op: string, name: string, type = INSTANCE, properties: string[] = []): Change {
-  return { op, type, properties, resource: name, urn: `urn:pulumi:lab::gourmetgram-infra::${type}::${name}` };
+  return {
+    op,
+    type,
+    properties,
+    resource: name,
+    urn: `urn:pulumi:lab::gourmetgram-infra::a$${type}::${name}`,
+  };
 }
 
 describe("changes of machines", () => {

@@ -333,9 +333,12 @@ describe("leases", () => {
       pass("lease of default", "to be made: 3 x m1.medium for 24 h"),
     ]);
     expect(checkLeases("x", spec, threeNodes, [aLease("a")], now)[0]).toEqual(
-      pass("lease of default", "ACTIVE, 6 h left"),
+      pass("lease of default", "ACTIVE, 6 h left, to be extended to 24 h"),
     );
-    const late = checkLeases("x", spec, threeNodes, [aLease("a")], hoursLater(5.5))[0];
+    const six = aSpec({
+      pools: { default: { flavor: "m1.medium", lease: { hours: 6, minimumMinutes: 60 } } },
+    });
+    const late = checkLeases("x", six, threeNodes, [aLease("a")], hoursLater(5.5))[0];
     expect(late?.problem?.next).toBe("npm run lease -- x --extend 12");
     const ended = [aLease("a", { status: "TERMINATED" })];
     expect(checkLeases("x", spec, threeNodes, ended, hoursLater(7))[0]?.ok).toBe(true);

@@ -53,6 +53,16 @@ describe("login", () => {
     expect(message).not.toContain("cred-secret");
   });
 
+  test("with a deleted credential says that, a wrong address something else", async () => {
+    const answering = (body: unknown) => {
+      fake.answer = () => ({ status: 404, body });
+    };
+    answering({ error: { message: "Could not find Application Credential: cred-id." } });
+    expect((await caught(open())).message).toContain("make a new application credential");
+    answering("<html><body>Not Found</body></html>");
+    expect((await caught(open())).message).toContain("check auth_url");
+  });
+
   test("where nothing listens says so", async () => {
     const cloud = fake.cloud();
     await fake.stop();

@@ -1,8 +1,8 @@
 /** Proves: settings of environments on OpenStack and on existing hosts: defaults, what may be set, and how wrong ones are refused. */
 import { describe, expect, it } from "vitest";
 import { ProblemsError } from "../../components/problems";
-import { publicPorts } from "../../stacks/machines";
 import { parseEnvironment } from "../../stacks/parse";
+import { publicPorts } from "../../stacks/spec";
 
 function problemsOf(raw: Record<string, unknown>): string[] {
   try {

@@ -23,12 +23,6 @@ export async function assembleBundle(draft: string, parts: ReadonlyMap<string, A
       else if (nodePrograms.includes(file)) await place(source, "bin", file);
     }
   }
-  for (const folder of ["bin", "cni", "images", "manifests"]) {
-    for (const file of (await readdir(join(draft, folder))).sort()) {
-      sums.push(`${await sha256(join(draft, folder, file))}  ${folder}/${file}\n`);
-    }
-  }
-  await writeFile(join(draft, "SHA256SUMS"), sums.join(""));
   const index = {
     key: bundleKey(),
     artifacts: Object.fromEntries(
@@ -45,4 +39,12 @@ export async function assembleBundle(draft: string, parts: ReadonlyMap<string, A
     ),
   };
   await writeFile(join(draft, "bundle.json"), `${JSON.stringify(index, null, 1)}\n`);
+  for (const folder of ["bin", "cni", "images", "manifests"]) {
+    for (const file of (await readdir(join(draft, folder))).sort()) {
+      sums.push(`${await sha256(join(draft, folder, file))}  ${folder}/${file}\n`);
+    }
+  }
+  // What nodes take over the network is exactly what is listed here.
+  sums.push(`${await sha256(join(draft, "bundle.json"))}  bundle.json\n`);
+  await writeFile(join(draft, "SHA256SUMS"), sums.join(""));
 }

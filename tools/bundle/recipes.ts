@@ -11,7 +11,7 @@ const builderRevision = {
   image: 2,
   manifest: 2,
   machine: 2,
-  bundle: 1,
+  bundle: 2,
   containerd: 2,
 } as const;
 

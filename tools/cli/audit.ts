@@ -11,8 +11,8 @@ import { existingOf } from "./openstackState";
 import { printProgress } from "./prepare";
 import { seconds } from "./progress";
 import { DEFAULT_STACK } from "./project";
+import { countOf, renderRemains } from "./renderRemains";
 import { readOwnState, statePaths } from "./state";
-import { renderTable } from "./table";
 
 interface AuditOptions {
   readonly remove: boolean;
@@ -56,14 +56,6 @@ async function audit(stack: string, options: AuditOptions): Promise<void> {
   }
 }
 
-/** `Nothing of "x" is left ...` or a table. */
-export function renderRemains(stack: string, remains: readonly Remain[]): string {
-  if (remains.length === 0) return `Nothing of "${stack}" is left in the project.`;
-  const count = remains.length === 1 ? "1 thing" : `${remains.length} things`;
-  const rows = remains.map(({ kind, name, detail, foundBy }) => [kind, name, foundBy, detail]);
-  return `${count} of "${stack}" in the project:\n${renderTable(["KIND", "NAME", "KNOWN BY", "DETAIL"], rows)}`;
-}
-
 /** @returns what is still there */
 async function remove(
   session: Session,
@@ -75,7 +67,7 @@ async function remove(
   if (!options.yes) await confirm(stack, remains);
   const began = Date.now();
   await removeRemains(session, remains, { onProgress: printProgress });
-  printProgress(`Removed ${remains.length} things in ${seconds((Date.now() - began) / 1000)}.`);
+  printProgress(`Removed ${countOf(remains)} in ${seconds((Date.now() - began) / 1000)}.`);
   return await findRemains(session, stack, settings);
 }
 

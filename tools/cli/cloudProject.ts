@@ -11,7 +11,10 @@ import {
   existingIds,
   nothingExists,
 } from "../../infra/openstack/existing";
-import type { OpenStackEnvironmentSpec } from "../../stacks/spec";
+import { checkOpenStack, type PreflightRow, renderPreflight } from "../../infra/openstack/preflight";
+import { type ExternalGitSpec, type OpenStackEnvironmentSpec, publicPorts } from "../../stacks/spec";
+import type { CloudSettings } from "./cloudSettings";
+import { CommandError, ExitCode } from "./commandError";
 import { existingOf } from "./openstackState";
 import type { Print } from "./prepare";
 import { PROJECT_ROOT } from "./project";
@@ -30,10 +33,42 @@ export interface CloudProject {
 }
 
 /** Opens the project. The state is read from its file: this comes before the engine is there. */
-export async function checkProject(spec: OpenStackEnvironmentSpec): Promise<CloudProject> {
+export async function checkProject(spec: OpenStackEnvironmentSpec, print: Print): Promise<CloudProject> {
   const session = await openProject(spec.infra.cloud);
   const existing = existingOf(readOwnState(statePaths(), spec.name));
+  const rows = await preflight({ session, spec, existing });
+  const failed = rows.filter(({ ok }) => !ok).length;
+  if (failed > 0) {
+    throw new CommandError(
+      `${renderPreflight(rows)}\n\n${failed} of ${rows.length} checks of the project failed; nothing was made.`,
+      ExitCode.refused,
+    );
+  }
+  // The first time it is worth seeing what was looked at.
+  if (nothingExists(existing)) print(renderPreflight(rows));
   return { session, spec, existing };
+}
+
+/** All checks of the project, passed and failed. */
+export async function preflight({ session, spec, existing }: CloudProject): Promise<readonly PreflightRow[]> {
+  const { name, infra, nodes, cluster, delivery } = spec;
+  return checkOpenStack({
+    spec: {
+      name,
+      infra,
+      nodes,
+      publicPorts: publicPorts(spec),
+      innerNetworks: { "cluster.podCidr": cluster.podCidr, "cluster.serviceCidr": cluster.serviceCidr },
+    },
+    existing,
+    cloud: session,
+    ...(delivery.git.kind === "external" && {
+      repositories: (["infra", "app", "train"] as const).map((repository) => ({
+        path: `delivery.git.${repository}`,
+        ...(delivery.git as ExternalGitSpec)[repository],
+      })),
+    }),
+  });
 }
 
 /** What differs between the state and the project, and what an `up` has to do about it before it starts. */
@@ -130,4 +165,30 @@ function findingsOf(drift: Drift, spec: OpenStackEnvironmentSpec, print: Print):
     failed: drift.failed.map(({ urn }) => urn),
     homeIsGone: drift.missing.some(({ kind, name }) => kind === "servers" && name === home),
   };
+}
+
+export { renderRemains } from "./renderRemains";
+
+/**
+ * What is left of an environment in its project after a destroy. Its state is empty then, so what a killed run left outside of it is
+ * nobody's: it is removed.
+ *
+ * @returns what is left after that
+ */
+export async function auditProject(
+  settings: CloudSettings,
+  environment: string,
+  print: Print,
+): Promise<readonly Remain[]> {
+  const session = await openProject(settings.cloud);
+  try {
+    const remains = await findRemains(session, environment, settings);
+    const ours = remains.filter(({ foundBy }) => foundBy !== "name");
+    if (ours.length === 0) return remains;
+    print(`Removing what a killed run left outside the state: ${ours.length} things.`);
+    await removeRemains(session, ours, { onProgress: print });
+    return await findRemains(session, environment, settings);
+  } finally {
+    session.close();
+  }
 }

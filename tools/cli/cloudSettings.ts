@@ -1,6 +1,7 @@
 import { defaultNodes, OPENSTACK_DEFAULTS } from "../../stacks/defaults";
 import { DEFAULT_POOL } from "../../stacks/infraFields";
 import { CommandError, ExitCode } from "./commandError";
+import { PROJECT_ROOT } from "./project";
 import { projectSettings, readSettingsFile } from "./settings";
 
 /** What commands need to know to look at an environment's OpenStack project, whatever else its settings say. */
@@ -18,8 +19,12 @@ export interface CloudSettings {
  * @param cloud entry of clouds.yaml to use whatever the settings say
  * @throws CommandError when nothing says which cloud it is
  */
-export function readCloudSettings(stack: string, cloud: string | undefined): CloudSettings {
-  const settings = readLeniently(stack, cloud !== undefined);
+export function readCloudSettings(
+  stack: string,
+  cloud: string | undefined,
+  root: string = PROJECT_ROOT,
+): CloudSettings {
+  const settings = readLeniently(stack, root, cloud !== undefined);
   const infra = mapping(settings["infra"]);
   const named = typeof infra["cloud"] === "string" ? infra["cloud"] : undefined;
   const chosen = cloud ?? named ?? (infra["kind"] === "openstack" ? OPENSTACK_DEFAULTS.cloud : undefined);
@@ -38,9 +43,9 @@ export function readCloudSettings(stack: string, cloud: string | undefined): Clo
   };
 }
 
-function readLeniently(stack: string, mayBeBroken: boolean): Readonly<Record<string, unknown>> {
+function readLeniently(stack: string, root: string, mayBeBroken: boolean): Readonly<Record<string, unknown>> {
   try {
-    return projectSettings(readSettingsFile(stack).content["config"]);
+    return projectSettings(readSettingsFile(stack, root).content["config"]);
   } catch (error) {
     if (mayBeBroken) return {};
     throw error;

@@ -1,15 +1,18 @@
 import { createInterface } from "node:readline/promises";
 import { Command } from "commander";
+import { kindOf } from "../../stacks/infraFields";
 import { removeAccessFiles } from "./accessBundle";
+import { readCloudSettings } from "./cloudSettings";
 import { CommandError, ExitCode } from "./commandError";
 import { withExamples } from "./examples";
 import { renderLeftovers } from "./leftovers";
 import { runGraph } from "./operation";
-import { loadPreflight } from "./partners";
-import { openStack, openState, printProgress, stackArguments } from "./prepare";
+import { loadCloudProject, loadPreflight } from "./partners";
+import { openStack, openState, pluginsOf, printProgress, stackArguments } from "./prepare";
 import { seconds } from "./progress";
 import { DEFAULT_STACK } from "./project";
-import { readSettingsFile } from "./settings";
+import { projectSettings, readSettingsFile } from "./settings";
+import { removeSnapshots } from "./state";
 
 interface DestroyOptions {
   readonly yes: boolean;
@@ -19,7 +22,7 @@ interface DestroyOptions {
 export function createDestroyCommand(): Command {
   const command = new Command("destroy")
     .description(
-      "Remove an environment and all its data, then list what is left of it on this host (nothing).",
+      "Remove an environment and all its data, then list what is left of it on this host or in its project (nothing).",
     )
     .argument("[stack]", "environment", DEFAULT_STACK)
     .option("-y, --yes", "do not ask", false)
@@ -33,7 +36,8 @@ export function createDestroyCommand(): Command {
 async function destroy(stack: string, options: DestroyOptions): Promise<void> {
   // Settings are not checked: an environment must be removable whatever they say now.
   const file = readSettingsFile(stack);
-  const access = await openStack(stack);
+  const kind = kindOf(projectSettings(file.content["config"])["infra"], "local");
+  const access = await openStack(stack, printProgress, pluginsOf(kind));
   const state = await openState(access, false);
   const resources = state?.resources ?? 0;
   if (resources > 0) {
@@ -51,6 +55,13 @@ async function destroy(stack: string, options: DestroyOptions): Promise<void> {
     printProgress(`There is nothing in the state of "${stack}".`);
   }
   removeAccessFiles(access.paths, stack);
+  removeSnapshots(access.paths, stack);
+  if (kind === "openstack") await proveProject(stack);
+  if (kind === "local") proveHost(stack);
+}
+
+/** Nothing of the environment may be left on this host. @throws CommandError otherwise */
+function proveHost(stack: string): void {
   const preflight = loadPreflight();
   if (preflight.findLeftovers(stack).length > 0) {
     // A killed run made something the state never learned of; the state is empty now, so nobody else removes it.
@@ -62,6 +73,19 @@ async function destroy(stack: string, options: DestroyOptions): Promise<void> {
   if (leftovers.length > 0) {
     throw new CommandError(
       `Something of "${stack}" is left on this host. Next: run the same command again, or remove it by hand.`,
+      ExitCode.unexpected,
+    );
+  }
+}
+
+/** Nothing of the environment may be left in its OpenStack project. @throws CommandError otherwise */
+async function proveProject(stack: string): Promise<void> {
+  const { auditProject, renderRemains } = loadCloudProject();
+  const remains = await auditProject(readCloudSettings(stack, undefined), stack, printProgress);
+  process.stdout.write(`${renderRemains(stack, remains)}\n`);
+  if (remains.length > 0) {
+    throw new CommandError(
+      `Something of "${stack}" is left in the project. Next: npm run audit -- ${stack} --remove`,
       ExitCode.unexpected,
     );
   }

@@ -4,16 +4,17 @@ import { delimiter, dirname, join } from "node:path";
 import { Command } from "commander";
 import { ProblemsError } from "../../components/problems";
 import { formatBytes, parseBytes } from "../../components/quantity";
-import { type EnvironmentSpec, isLocal } from "../../stacks/spec";
+import { type EnvironmentSpec, isLocal, isOpenStack } from "../../stacks/spec";
 import { cacheRoot } from "../cache/paths";
 import { CommandError, ExitCode } from "./commandError";
 import { withExamples } from "./examples";
 import { describeLock, findLocks, lockState } from "./locks";
-import { type BuildPlan, loadBundle, loadPreflight, loadToolchain } from "./partners";
-import { checkSettings } from "./prepare";
+import { existingOf } from "./openstackState";
+import { type BuildPlan, loadBundle, loadCloudProject, loadPreflight, loadToolchain } from "./partners";
+import { checkSettings, pluginsOf } from "./prepare";
 import { seconds } from "./progress";
 import { DEFAULT_STACK } from "./project";
-import { statePaths } from "./state";
+import { readOwnState, statePaths } from "./state";
 
 /** One line of the doctor's table. */
 export interface Finding {
@@ -41,12 +42,14 @@ export function createDoctorCommand(): Command {
 
 async function doctor(stack: string): Promise<void> {
   const settings = checkStackSettings(stack);
-  const toolchain = await planOf(async () => loadToolchain().planToolchain());
+  const plugins = settings.spec === undefined ? [] : pluginsOf(settings.spec.infra.kind);
+  const toolchain = await planOf(async () => loadToolchain().planToolchain({ plugins }));
   const bundle = await planOf(async () => loadBundle().planBundle());
   const findings = [
     nodeFinding(process.version),
     settings.finding,
     ...(settings.spec === undefined ? [] : await hostFindings(settings.spec)),
+    ...(settings.spec === undefined ? [] : await projectFindings(settings.spec)),
     ...memoryFindings(settings.spec),
     planFinding("toolchain", toolchain),
     planFinding("bundle", bundle),
@@ -114,6 +117,32 @@ async function hostFindings(spec: EnvironmentSpec): Promise<Finding[]> {
       .join(" "),
     next,
   }));
+}
+
+/** What the OpenStack project has and lacks; a project that cannot be opened is one finding. */
+async function projectFindings(spec: EnvironmentSpec): Promise<Finding[]> {
+  if (!isOpenStack(spec)) return [];
+  const { openProject, preflight } = loadCloudProject();
+  try {
+    const session = await openProject(spec.infra.cloud);
+    const existing = existingOf(readOwnState(statePaths(), spec.name));
+    const rows = await preflight({ session, spec, existing });
+    session.close();
+    return rows.map(({ check, ok, found, problem }) => ({
+      check,
+      result: ok ? "pass" : "fail",
+      found,
+      ...(problem === undefined ? {} : { next: problem.next }),
+    }));
+  } catch (error) {
+    if (!(error instanceof ProblemsError)) throw error;
+    return error.problems.map(({ path, problem, next }) => ({
+      check: path,
+      result: "fail",
+      found: problem,
+      next,
+    }));
+  }
 }
 
 function memoryFindings(spec: EnvironmentSpec | undefined): Finding[] {

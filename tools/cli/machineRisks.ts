@@ -1,7 +1,7 @@
 import { homeNode } from "../../components/homeNode";
 import type { EnvironmentSpec } from "../../stacks/spec";
 import type { Change } from "./changes";
-import { MACHINE_TYPES } from "./pending";
+import { nodeOfMachine } from "./pending";
 
 /** What a change of a machine means for the data on it. */
 export interface MachineRisk {
@@ -22,43 +22,35 @@ export function machineRisks(changes: readonly Change[], spec: EnvironmentSpec):
   const home = homeNode(spec.nodes);
   const keepers = Object.keys(spec.nodes).filter((node) => spec.nodes[node]?.labels?.[STORAGE_LABEL]);
   const keepsVolumes = (node: string) => (keepers.length > 0 ? keepers.includes(node) : node === home);
-  return changes
-    .filter(({ type }) => MACHINE_TYPES.includes(type))
-    .flatMap((change): MachineRisk[] => {
-      const node = nodeOfUrn(change.urn);
-      const why = change.properties.length > 0 ? ` (${change.properties.join(", ")})` : "";
-      if (change.op === "update") {
-        return change.properties.some((property) => RESIZED_BY.test(property))
-          ? [{ node, loses: false, text: `${node} is resized${why}: it restarts, its disk stays` }]
-          : [];
-      }
-      if (change.op !== "replace" && change.op !== "delete") return [];
-      const verb = change.op === "replace" ? "is made anew" : "is removed";
-      if (node === home && change.op === "replace") {
-        const uprooted = changes.some(({ op, type, urn }) => op === "replace" && isBelow(type, urn, node));
-        const text = uprooted
-          ? "its network changes too, so etcd and the volumes on it are lost"
-          : "etcd and the volumes on it are taken along, it keeps its address; meanwhile the cluster does not answer";
-        return [{ node, loses: uprooted, text: `${node} ${verb}${why}: ${text}` }];
-      }
-      if (keepsVolumes(node)) {
-        return [{ node, loses: true, text: `${node} ${verb}${why}: the volumes on it are lost` }];
-      }
-      return [
-        { node, loses: false, text: `${node} ${verb}${why}: it is drained first, and holds no volumes` },
-      ];
-    });
+  return changes.flatMap((change): MachineRisk[] => {
+    const node = nodeOfMachine(change.urn);
+    if (node === undefined) return [];
+    const why = change.properties.length > 0 ? ` (${change.properties.join(", ")})` : "";
+    if (change.op === "update") {
+      return change.properties.some((property) => RESIZED_BY.test(property))
+        ? [{ node, loses: false, text: `${node} is resized${why}: it restarts, its disk stays` }]
+        : [];
+    }
+    if (change.op !== "replace" && change.op !== "delete") return [];
+    const verb = change.op === "replace" ? "is made anew" : "is removed";
+    if (node === home && change.op === "replace") {
+      const uprooted = changes.some(({ op, type, urn }) => op === "replace" && isBelow(type, urn, node));
+      const text = uprooted
+        ? "its network changes too, so etcd and the volumes on it are lost"
+        : "etcd and the volumes on it are taken along, it keeps its address; meanwhile the cluster does not answer";
+      return [{ node, loses: uprooted, text: `${node} ${verb}${why}: ${text}` }];
+    }
+    if (keepsVolumes(node)) {
+      return [{ node, loses: true, text: `${node} ${verb}${why}: the volumes on it are lost` }];
+    }
+    return [{ node, loses: false, text: `${node} ${verb}${why}: it is drained first, and holds no volumes` }];
+  });
 }
 
 /** True for what a machine stands on: with a new one of it, the old machine ends without a word. */
 function isBelow(type: string, urn: string, node: string): boolean {
   if (type === "gourmetgram:openstack:Lease" || type === "openstack:networking/network:Network") return true;
-  return type === "openstack:networking/port:Port" && nodeOfUrn(urn).startsWith(`${node}-`);
-}
-
-/** The node whose machine a URN is. */
-export function nodeOfUrn(urn: string): string {
-  return (urn.split("::").at(-1) ?? "").replace(/^machines-/, "");
+  return type === "openstack:networking/port:Port" && urn.includes(`::machines-${node}-`);
 }
 
 /** Lines for people; empty when nothing is at stake. */

@@ -30,3 +30,11 @@ export function loadBundle(): typeof import("../bundle") {
 export function loadPreflight(): typeof import("../../infra/local/preflight") {
   return require("../../infra/local/preflight");
 }
+
+export function loadHostsPreflight(): typeof import("../../infra/hosts/preflight") {
+  return require("../../infra/hosts/preflight");
+}
+
+export function loadCloudProject(): typeof import("./cloudProject") {
+  return require("./cloudProject");
+}

@@ -45,16 +45,24 @@ export function countResources(exported: ExportedDeployment): number {
   ).length;
 }
 
-/** Types of the resource that is a node's machine, by where machines come from. */
-export const MACHINE_TYPES: readonly string[] = [
-  "gourmetgram:local:Machine",
-  "openstack:compute/instance:Instance",
+/** The resource that is a node's machine, by where machines come from; the node's name is the group. */
+const MACHINES: readonly RegExp[] = [
+  /\$gourmetgram:local:Machine::machines-(.+)$/,
+  /\$openstack:compute\/instance:Instance::machines-(.+)$/,
+  /\$gourmetgram:infra:HostsMachines\$gourmetgram:components:RemoteStep\$command:remote:Command::machines-(.+)$/,
 ];
+
+/** The node whose machine a URN is; `undefined` for everything else. */
+export function nodeOfMachine(urn: string): string | undefined {
+  return MACHINES.map((pattern) => pattern.exec(urn)?.[1]).find((node) => node !== undefined);
+}
 
 /** URN of each node's machine, by node name. */
 export function machineUrns(exported: ExportedDeployment): Readonly<Record<string, string>> {
-  const machines = (exported.deployment.resources ?? []).filter(({ type }) => MACHINE_TYPES.includes(type));
   return Object.fromEntries(
-    machines.map(({ urn }) => [(urn.split("::").at(-1) ?? "").replace(/^machines-/, ""), urn]),
+    (exported.deployment.resources ?? []).flatMap(({ urn }) => {
+      const node = nodeOfMachine(urn);
+      return node === undefined ? [] : [[node, urn]];
+    }),
   );
 }

@@ -1,14 +1,29 @@
 import { existsSync, readFileSync, rmSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Problem, ProblemsError } from "../../components/problems";
+import { formatProblem, type Problem, ProblemsError } from "../../components/problems";
 import { formatBytes } from "../../components/quantity";
-import { type EnvironmentSpec, type InfraKind, isLocal, isOpenStack } from "../../stacks/spec";
+import {
+  type EnvironmentSpec,
+  type InfraKind,
+  isHosts,
+  isLocal,
+  isOpenStack,
+  publicPorts,
+} from "../../stacks/spec";
 import { cacheRoot } from "../cache/paths";
-import { type CloudProject, checkProject } from "./cloudProject";
+import type { CloudProject } from "./cloudProject";
 import { CommandError, ExitCode } from "./commandError";
 import { type Engine, runEngine } from "./engine";
 import { clearStaleLocks, describeLock, findLocks, lockState } from "./locks";
-import { type BuildPlan, loadBundle, loadPreflight, loadToolchain } from "./partners";
+import { readLoginKey } from "./loginKey";
+import {
+  type BuildPlan,
+  loadBundle,
+  loadCloudProject,
+  loadHostsPreflight,
+  loadPreflight,
+  loadToolchain,
+} from "./partners";
 import { countResources, type ExportedDeployment, machineUrns, withoutPendingOperations } from "./pending";
 import { seconds } from "./progress";
 import { parseSettings, readSettingsFile, type SettingsFile } from "./settings";
@@ -17,6 +32,7 @@ import {
   ensureState,
   isOwnBackend,
   isRunning,
+  makeRunFolder,
   readOwnState,
   type StatePaths,
   statePaths,
@@ -56,9 +72,39 @@ export function checkSettings(stack: string): {
  * @returns the project, open, when there is one
  * @throws ProblemsError with all problems
  */
-export async function checkMachines(spec: EnvironmentSpec): Promise<CloudProject | undefined> {
+export async function checkMachines(
+  spec: EnvironmentSpec,
+  print: Print = printProgress,
+): Promise<CloudProject | undefined> {
   if (isLocal(spec)) refuse("this host", loadPreflight().checkLocalHost(spec));
-  return isOpenStack(spec) ? await checkProject(spec) : undefined;
+  return isOpenStack(spec) ? await loadCloudProject().checkProject(spec, print) : undefined;
+}
+
+/**
+ * Checks machines that exist already, over SSH with the key of the settings, which only the engine can decrypt.
+ *
+ * @throws ProblemsError with all problems of all machines
+ */
+export async function checkExistingHosts(
+  spec: EnvironmentSpec,
+  access: StackAccess,
+  file: SettingsFile,
+  print: Print = printProgress,
+): Promise<void> {
+  if (!isHosts(spec)) return;
+  const privateKey = await readLoginKey(access, file);
+  const folder = makeRunFolder(access.paths.runs, "hosts");
+  try {
+    const problems = await loadHostsPreflight().checkHosts(spec, {
+      ...(privateKey === undefined ? {} : { privateKey }),
+      publicPorts: publicPorts(spec),
+      folder,
+      note: (problem) => print(formatProblem(problem)),
+    });
+    refuse("the machines", problems);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 function refuse(where: string, problems: readonly Problem[]): void {
@@ -96,8 +142,13 @@ export async function openStack(
   return { stack, paths, engine, offlineNotice: toolchain.notice };
 }
 
-/** Makes sure of the bundle and tells the program where it is. */
-export async function withBundle(access: StackAccess, print: Print = printProgress): Promise<StackAccess> {
+/** Makes sure of the bundle and tells the program where it is. Machines alone, other than local ones, need none. */
+export async function withBundle(
+  access: StackAccess,
+  kind: InfraKind = "local",
+  print: Print = printProgress,
+): Promise<StackAccess> {
+  if (kind !== "local" && process.env["GOURMETGRAM_UP_TO"] === "machines") return access;
   const bundleModule = loadBundle();
   await announceBuild("Kubernetes and the platform's images", await bundleModule.planBundle(), print);
   const bundle = await withSteps(print, (report) => bundleModule.ensureBundle({ report }));

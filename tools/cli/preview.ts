@@ -42,7 +42,10 @@ export function createPreviewCommand(): Command {
 
 async function preview(stack: string, options: PreviewOptions): Promise<void> {
   const { file, spec } = checkSettings(stack);
-  const access = await withBundle(await openStack(stack, printProgress, pluginsOf(spec.infra.kind)));
+  const access = await withBundle(
+    await openStack(stack, printProgress, pluginsOf(spec.infra.kind)),
+    spec.infra.kind,
+  );
   await openState(access, true);
   const stackArgs = stackArguments(access, file);
   const changes = new ChangeCollector();

@@ -26,7 +26,10 @@ export function createRefreshCommand(): Command {
 
 async function refresh(stack: string): Promise<void> {
   const { file, spec } = checkSettings(stack);
-  const access = await withBundle(await openStack(stack, printProgress, pluginsOf(spec.infra.kind)));
+  const access = await withBundle(
+    await openStack(stack, printProgress, pluginsOf(spec.infra.kind)),
+    spec.infra.kind,
+  );
   const state = await openState(access, false);
   if (state === undefined || state.resources === 0) {
     printProgress(`There is nothing in the state of "${stack}". Next: npm run up -- ${stack}`);

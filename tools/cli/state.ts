@@ -128,6 +128,11 @@ export function effectiveSettingsPath(stack: string, paths: StatePaths): string 
   return join(paths.settings, `Pulumi.${stack}.yaml`);
 }
 
+/** What was taken along from machines made anew (tools/provider/homeSnapshot.ts) is of no use without the environment. */
+export function removeSnapshots(paths: StatePaths, stack: string): void {
+  rmSync(join(paths.root, "snapshots", stack), { recursive: true, force: true });
+}
+
 /** Writes a file readable by its owner only; a reader sees the old content or the new, never a part. */
 export function writeAtomically(path: string, content: string): void {
   const temporary = `${path}.${process.pid}.tmp`;

@@ -1,13 +1,16 @@
 import { Command } from "commander";
 import type { EnvironmentSpec } from "../../stacks/spec";
 import { ChangeCollector, changesOf } from "./changes";
-import { type CloudFindings, settleProject } from "./cloudProject";
+import type { CloudFindings } from "./cloudProject";
 import { CommandError, ExitCode } from "./commandError";
 import { withExamples } from "./examples";
-import { type MachineRisk, machineRisks, nodeOfUrn, renderRisks } from "./machineRisks";
+import { type MachineRisk, machineRisks, renderRisks } from "./machineRisks";
 import { runGraph } from "./operation";
 import { readOutputs } from "./outputs";
+import { loadCloudProject } from "./partners";
+import { nodeOfMachine } from "./pending";
 import {
+  checkExistingHosts,
   checkMachines,
   checkSettings,
   openStack,
@@ -60,17 +63,20 @@ async function up(stack: string, options: UpOptions): Promise<void> {
   const started = Date.now();
   const { file, spec } = checkSettings(stack);
   const project = await checkMachines(spec);
-  let access = await withBundle(await openStack(stack, printProgress, pluginsOf(spec.infra.kind)));
+  const opened = await openStack(stack, printProgress, pluginsOf(spec.infra.kind));
+  await checkExistingHosts(spec, opened, file);
+  let access = await withBundle(opened, spec.infra.kind);
   const state = await openState(access, true);
   const resources = state?.resources ?? 0;
   const stackArgs = stackArguments(access, file);
-  const findings = project && (await settleProject(project, printProgress));
+  const findings = project && (await loadCloudProject().settleProject(project, printProgress));
   if (options.discard || findings?.homeIsGone) {
     access = withVariables(access, { GOURMETGRAM_DISCARD: "1" });
   }
   if (findings) await forgetMissing(access, stackArgs, findings);
-  const replaced = options.replace.map((node) => machineUrn(node, spec, state?.machines ?? {}));
-  const replaceArgs = [...replaced, ...(findings?.failed ?? [])].flatMap((urn) => ["--replace", urn]);
+  const asked = options.replace.map((node) => machineUrn(node, spec, state?.machines ?? {}));
+  const replaced = [...asked, ...(findings?.failed ?? [])];
+  const replaceArgs = replaced.flatMap((urn) => ["--replace", urn]);
   const created = readTimings(access.paths.timings)[`create:${stack}`];
   let expected = Math.max(resources, Object.keys(created?.finished ?? {}).length);
   // The first time nobody knows how much there is to do, and a wrong plan is best found before anything is made. Elsewhere than on
@@ -83,7 +89,7 @@ async function up(stack: string, options: UpOptions): Promise<void> {
     }
     const risks = machineRisks(plan.changes, spec);
     if (risks.length > 0) printProgress(renderRisks(risks));
-    refuseLosses(risks, [...options.replace, ...(findings?.failed ?? []).map(nodeOfUrn)], options.discard);
+    refuseLosses(risks, replaced.map(nodeOfMachine), options.discard);
   }
   const result = await runGraph(access, {
     operation: "up",
@@ -122,7 +128,11 @@ async function forgetMissing(
 }
 
 /** @throws CommandError when data would end that nobody said may end */
-function refuseLosses(risks: readonly MachineRisk[], asked: readonly string[], discard: boolean): void {
+function refuseLosses(
+  risks: readonly MachineRisk[],
+  asked: readonly (string | undefined)[],
+  discard: boolean,
+): void {
   const losses = risks.filter(({ loses, node }) => loses && !asked.includes(node));
   if (losses.length === 0 || discard) return;
   throw new CommandError(

@@ -6,7 +6,7 @@ import type { CallContext, Properties, ResourceKind } from "./resourceKind";
 import { SSH_FIELDS, type SshSession, withSsh } from "./ssh";
 
 /** Where bundles are on machines that have them from nobody else; k8s/cluster/scripts/node.sh looks there. */
-const BUNDLES = "/opt/gourmetgram/bundles";
+const BUNDLES = "/var/lib/gourmetgram/bundles";
 
 /** Looks whether the machine's image brings the bundle, and which files are missing otherwise. */
 const LOOK = `
@@ -28,7 +28,7 @@ const FINISH = `
 cd "$TARGET"
 sha256sum --check --quiet SHA256SUMS.new >&2
 mv SHA256SUMS.new SHA256SUMS
-chmod 755 bin/*
+chmod 755 bin/* cni/*
 # One bundle of the present version is enough.
 find "$(dirname "$TARGET")" -mindepth 1 -maxdepth 1 -type d ! -path "$TARGET" -exec rm -rf {} +
 `;

@@ -1,5 +1,6 @@
 # Says what is true of this machine, one key=value a line, and changes nothing. Runs as the login, before anything is made.
 # Settings, all may be empty: PORTS(those that have to be free) PEER(address of the home node, when this is another)
+#   PEER_PORTS(of the home node, that have to be reached)
 # A line says "done" at the end, so that a cut answer is not taken for a whole one. infra/hosts/facts.ts reads it.
 # shellcheck shell=bash
 export LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -89,15 +90,19 @@ kubernetes() {
   done
 }
 
-# A refused connection is an answer too.
+# A refused connection is an answer too: what a firewall drops is none.
 peer() {
-  local said
+  local port
   [ -n "${PEER:-}" ] || return 0
-  if said=$(timeout 3 bash -c "exec 3<>/dev/tcp/$PEER/22" 2>&1) || [[ $said == *refused* ]]; then
-    echo peer=yes
-  else
-    echo peer=no
-  fi
+  for port in ${PEER_PORTS:-}; do
+    reaches "$port" || echo "blocked=$port" &
+  done
+  wait
+}
+
+reaches() {
+  local said
+  said=$(timeout 3 bash -c "exec 3<>/dev/tcp/$PEER/$1" 2>&1) || [[ $said == *refused* ]]
 }
 
 main

@@ -16,12 +16,14 @@ check=$root/run/gourmetgram/check-host.sh
 # What a node gets, folders before what is in them. What was not there when the machine was taken goes as a whole.
 readonly PATHS="/etc/cni /etc/cni/net.d /etc/containerd /etc/containerd/certs.d /etc/containerd/config.toml /etc/kubernetes
 /etc/sysctl.d/90-kubernetes.conf /etc/systemd/system/kubelet.service /etc/systemd/system/kubelet.service.d
-/opt/cni /opt/cni/bin /opt/containerd /opt/gourmetgram /opt/gourmetgram/bundles /opt/local-path-provisioner /run/flannel
+/opt/cni /opt/cni/bin /opt/containerd /opt/local-path-provisioner /root/.kube/cache /run/flannel
 /usr/libexec/kubernetes /usr/local/bin/kubeadm /usr/local/bin/kubectl /usr/local/bin/kubelet
 /var/lib/cni /var/lib/containerd /var/lib/etcd /var/lib/kubelet /var/log/containers /var/log/kubernetes /var/log/pods"
+# What pods and kubectl make on the way; it goes when nobody has put anything into it.
+readonly EMPTY="/lib/modules /root/.kube"
 # Of a folder that was there, what came into it.
-readonly FOLDERS="/etc/cni/net.d /etc/containerd/certs.d /opt/cni/bin /opt/gourmetgram /opt/gourmetgram/bundles
-/opt/local-path-provisioner /var/lib/cni /var/lib/etcd /var/lib/kubelet /var/log/containers /var/log/pods"
+readonly FOLDERS="/etc/cni/net.d /etc/containerd/certs.d /opt/cni/bin /opt/local-path-provisioner
+/var/lib/cni /var/lib/etcd /var/lib/kubelet /var/log/containers /var/log/pods"
 # What the node script may write over; copies are kept.
 readonly OVERWRITTEN="/etc/containerd/config.toml /etc/sysctl.d/90-kubernetes.conf /etc/systemd/system/kubelet.service /opt/cni/bin
 /usr/local/bin/kubeadm /usr/local/bin/kubectl /usr/local/bin/kubelet"
@@ -96,7 +98,7 @@ remember() {
   rm -rf "$now"
   install -d -m 0755 "$ours"
   install -d -m 0700 "$now"
-  for path in $PATHS; do
+  for path in $PATHS $EMPTY; do
     # A broken link is there, too.
     if [ -e "$root$path" ] || [ -L "$root$path" ]; then echo "$path"; fi
   done >"$now/paths"
@@ -230,8 +232,6 @@ restore_files() {
     cut -d ' ' -f 5 /proc/self/mountinfo | grep "^$root/var/lib/kubelet/" | sort -r
   )
   for path in $FOLDERS; do
-    # A bundle that the machine's image shows is none that came.
-    if [[ $path == /opt/gourmetgram/* ]] && mountpoint --quiet "$root$path"; then continue; fi
     [ -d "$root$path" ] || continue
     while IFS= read -r -d '' name; do
       was entries "$path/$name" || rm -rf --one-file-system "$root${path:?}/$name" || say "$path/$name stays"
@@ -239,6 +239,9 @@ restore_files() {
   done
   for path in $PATHS; do
     was paths "$path" || rm -rf --one-file-system "$root$path" || say "$path stays"
+  done
+  for path in $EMPTY; do
+    was paths "$path" || rmdir "$root$path" 2>/dev/null || true
   done
   tar --extract --keep-directory-symlink --directory="$root/" --file="$before/kept.tar"
   [ "$sum" = "$(sha256sum "$config" 2>/dev/null)" ] || systemctl try-restart containerd 2>/dev/null || true
@@ -266,14 +269,13 @@ restore_kernel() {
   while read -r line; do swapon "$line" 2>/dev/null || true; done <"$before/swaps"
 }
 
-# Marks and logs of all steps; those of this one when whoever follows it has read its end.
+# The bundle, and marks and logs of all steps; those of this one when whoever follows it has read its end.
 forget() {
-  local folder runner=$PPID follower
+  local folder runner=$PPID follower lib=$root/var/lib/gourmetgram
   follower=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$runner/status" 2>/dev/null) || true
-  for folder in "$root/var/lib/gourmetgram/steps" "$root/run/gourmetgram/steps"; do
-    [ ! -d "$folder" ] || find "$folder" -mindepth 1 -maxdepth 1 ! -name host-delete -exec rm -rf {} +
+  for folder in "$lib" "$lib/steps" "$root/run/gourmetgram/steps"; do
+    [ ! -d "$folder" ] || find "$folder" -mindepth 1 -maxdepth 1 ! -name steps ! -name host-delete -exec rm -rf {} +
   done
-  rm -rf "$root/var/lib/gourmetgram/restore"
   # machine.env came with the machine: it tells about its image.
   if [ -d "$ours" ]; then
     find "$ours" -mindepth 1 -maxdepth 1 ! -name machine.env ! -name host.env -exec rm -rf {} +
@@ -296,7 +298,7 @@ sweep() {
     break
   done
   rm -rf "$root/var/lib/gourmetgram/steps/host-delete" "$root/run/gourmetgram/steps/host-delete"
-  rmdir "$root/var/lib/gourmetgram/steps" "$root/var/lib/gourmetgram" "$root/run/gourmetgram/steps" "$root/run/gourmetgram" 2>/dev/null || true
+  rmdir "$root"/var/lib/gourmetgram{/steps,} "$root"/run/gourmetgram{/steps,} 2>/dev/null || true
 }
 
 # By hand: delete.

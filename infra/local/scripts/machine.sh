@@ -57,6 +57,7 @@ load() {
     printf -v "$key" '%s' "$(conf_value "$dir/machine.conf" "$key" || true)"
   done
   if [[ -n $seed ]]; then
+    # Of the first card.
     address=${nics#* * }
     address=${address%%/*}
   else

@@ -94,7 +94,11 @@ function unreachable(cloud: CloudConfig, error: NoAnswerError): Problem {
 
 function refusal(cloud: CloudConfig, answer: Answer): Problem {
   const reason = errorMessage(answer.body, answer.status);
-  const ours = answer.status === 401 || answer.status === 403;
+  // 404 is a credential, user or project that was deleted; a wrong address gives 404 in other words.
+  const ours =
+    answer.status === 401 ||
+    answer.status === 403 ||
+    (answer.status === 404 && /^could not find/i.test(reason));
   return {
     path: entryPath(cloud.name, "auth"),
     problem: ours

@@ -1,5 +1,5 @@
 import { listAll } from "./listing";
-import type { Session } from "./session";
+import { ApiError, type Session } from "./session";
 
 /** What every network resource has. */
 interface NetworkResource {
@@ -118,12 +118,21 @@ export async function readNetworkQuotas(session: Session): Promise<NetworkQuotas
   return (await session.request<{ quota: NetworkQuotas }>("network", "GET", path)).quota;
 }
 
-/** How many addresses of a network are left; sites show it to administrators only as a rule. */
-export async function readFreeAddresses(session: Session, networkId: string): Promise<number> {
-  const { network_ip_availability: found } = await session.request<{
-    network_ip_availability: { total_ips: number; used_ips: number };
-  }>("network", "GET", `/network-ip-availabilities/${networkId}`);
-  return found.total_ips - found.used_ips;
+/** How many addresses of a network are left; undefined where it is shown to administrators only, which is the rule. */
+export async function readFreeAddresses(session: Session, network: string): Promise<number | undefined> {
+  try {
+    const found = await listAll<{ total_ips: number; used_ips: number }>(
+      session,
+      "network",
+      "/network-ip-availabilities",
+      "network_ip_availabilities",
+      { query: { network_name: network } },
+    );
+    return found[0] === undefined ? undefined : found[0].total_ips - found[0].used_ips;
+  } catch (error) {
+    if (error instanceof ApiError && error.status >= 400 && error.status < 500) return undefined;
+    throw error;
+  }
 }
 
 function list<T>(session: Session, collection: string, query: Query): Promise<T[]> {

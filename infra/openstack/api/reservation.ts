@@ -1,4 +1,4 @@
-import { isConflict, isGone, type Session } from "./session";
+import { ApiError, isConflict, isGone, type Session } from "./session";
 
 /** One reservation of a lease. */
 export interface Reservation {
@@ -117,10 +117,18 @@ export async function createLease(session: Session, request: LeaseRequest): Prom
 
 /** Moves the end of a lease, in place: what runs in it goes on. Waits while the lease is in the middle of something. */
 export async function extendLease(session: Session, lease: Lease, until: Date): Promise<Lease> {
-  await waitWhilePassing(session, lease.id);
   const body = { end_date: leaseDate(until) };
-  await session.request("reservation", "PUT", `/leases/${lease.id}`, { body });
-  return await waitWhilePassing(session, lease.id);
+  const deadline = Date.now() + PASSING_TIMEOUT_MS;
+  for (;;) {
+    await waitWhilePassing(session, lease.id);
+    try {
+      await session.request("reservation", "PUT", `/leases/${lease.id}`, { body });
+      return await waitWhilePassing(session, lease.id);
+    } catch (error) {
+      if (!isBusy(error) || Date.now() > deadline) throw error;
+    }
+    await pause();
+  }
 }
 
 /** Removes a lease with everything in it and waits until it is gone. Gone already is fine. */
@@ -133,14 +141,18 @@ export async function deleteLease(session: Session, id: string): Promise<void> {
       try {
         await session.request("reservation", "DELETE", `/leases/${id}`, { timeoutMs: DELETION_TIMEOUT_MS });
       } catch (error) {
-        // Somebody else may be removing it, or blazar just started something.
-        if (!isGone(error) && !isConflict(error)) throw error;
+        if (!isGone(error) && !isBusy(error)) throw error;
       }
     }
     if (Date.now() > deadline)
       throw new Error(`The lease ${lease.name} was asked to go and is still ${lease.status}.`);
     await pause();
   }
+}
+
+/** Blazar just began something with the lease: it says 500 and "Invalid lease status" then. */
+function isBusy(error: unknown): boolean {
+  return isConflict(error) || (error instanceof ApiError && /invalid lease status/i.test(error.reason));
 }
 
 /** @throws Error when the lease is gone, or is in the middle of something for too long */

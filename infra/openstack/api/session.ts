@@ -67,6 +67,8 @@ export async function openSession(cloud: CloudConfig, options: SessionOptions = 
 class OpenSession implements Session {
   /** One for all who need a new token at the same time. */
   private renewal: Promise<Token> | undefined;
+  /** First request with the present token to each service; settled once the service knows the token. */
+  private readonly introductions = new Map<ServiceName, Promise<unknown>>();
 
   constructor(
     readonly cloud: CloudConfig,
@@ -129,7 +131,9 @@ class OpenSession implements Session {
     if (base === undefined) {
       throw new ApiError(0, service, method, path, `cloud "${this.cloud.name}" has no such service`);
     }
-    let answer = await this.sendRepeatedly(service, method, path, base, options);
+    let answer = await this.introduced(service, () =>
+      this.sendRepeatedly(service, method, path, base, options),
+    );
     if (answer.status === 401) {
       await this.renew();
       answer = await this.sendRepeatedly(service, method, path, base, options);
@@ -142,6 +146,24 @@ class OpenSession implements Session {
 
   close(): void {
     this.connections.close();
+  }
+
+  /**
+   * A service asks keystone about a token it sees for the first time. Many requests at once would make it ask as often, which takes
+   * longer than to wait for the first.
+   */
+  private async introduced(service: ServiceName, send: () => Promise<Answer>): Promise<Answer> {
+    const first = this.introductions.get(service);
+    if (first !== undefined) {
+      await first;
+      return await send();
+    }
+    const answer = send();
+    this.introductions.set(
+      service,
+      answer.catch(() => undefined),
+    );
+    return await answer;
   }
 
   private async sendRepeatedly(

@@ -1,5 +1,6 @@
-import { bestLease, instanceReservation, isLive, isPassing, type Lease } from "../api/reservation";
+import { bestLease, instanceReservation, isLive, isPassing, type Lease, leaseDate } from "../api/reservation";
 import { checkLeaseTime, describeDuration, leaseTimeLeft } from "../leaseTime";
+import { laterEnd } from "../obtainLease";
 import { type OpenStackNodeSpec, type OpenStackSpec, resourceNames } from "../spec";
 import { usedPools } from "./images";
 import { fail, type PreflightRow, pass } from "./row";
@@ -25,8 +26,11 @@ export function checkLeases(
       return [pass(check, `to be made: ${members.length} x ${pool.flavor} for ${pool.lease.hours} h`)];
     }
     const found = `${lease.status}, ${describeDuration(leaseTimeLeft(lease, now))} left`;
-    const problem = checkLeaseTime(lease, pool.lease.minimumMinutes, now, environment);
-    return [problem === undefined ? pass(check, found) : fail(check, found, problem)];
+    const later = laterEnd(lease, pool.lease.hours);
+    const then = later === undefined ? lease : { ...lease, end_date: leaseDate(later) };
+    const problem = checkLeaseTime(then, pool.lease.minimumMinutes, now, environment);
+    if (problem !== undefined) return [fail(check, found, problem)];
+    return [pass(check, later === undefined ? found : `${found}, to be extended to ${pool.lease.hours} h`)];
   });
 }
 

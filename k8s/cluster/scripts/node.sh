@@ -91,7 +91,7 @@ keep_pods_from_metadata() {
 # The bundle lies on the machine already, or is taken by URL, each file verified.
 fetch_bundle() {
   local folder
-  for folder in "$GG_BUNDLES" /opt/gourmetgram/bundles; do
+  for folder in "$GG_BUNDLES" /var/lib/gourmetgram/bundles; do
     if [ -n "$folder" ] && [ -f "$folder/$BUNDLE/SHA256SUMS" ]; then
       bundle=$folder/$BUNDLE
       return
@@ -101,7 +101,7 @@ fetch_bundle() {
     echo "no bundle on this machine and no URL to take it from: set cluster.bundleUrl"
     exit 1
   }
-  bundle=/opt/gourmetgram/bundles/$BUNDLE
+  bundle=/var/lib/gourmetgram/bundles/$BUNDLE
   mkdir -p "$bundle"
   curl -fsS --retry 5 --retry-connrefused -o "$bundle/SHA256SUMS.new" "$BUNDLE_URL/SHA256SUMS"
   [ -z "$BUNDLE_CHECKSUM" ] || echo "$BUNDLE_CHECKSUM  $bundle/SHA256SUMS.new" | sha256sum --check --status || {
@@ -122,7 +122,7 @@ fetch_bundle() {
     count=$((count + 1))
   done <"$bundle/SHA256SUMS.new"
   mv "$bundle/SHA256SUMS.new" "$bundle/SHA256SUMS"
-  chmod 755 "$bundle"/bin/*
+  chmod 755 "$bundle"/bin/* "$bundle"/cni/*
   say "$count files of the bundle taken and verified"
 }
 
@@ -249,7 +249,10 @@ restore_home() {
 
 initialise() {
   say "kubeadm init"
-  kubeadm init --config $given/kubeadm.yaml \
+  local skipped=()
+  # Restored with all else; kubeadm would migrate it, and knows only the CoreDNS versions it shipped itself.
+  [ ! -f "$restore/home.tar" ] || skipped=(--skip-phases=addon/coredns)
+  kubeadm init --config $given/kubeadm.yaml "${skipped[@]}" \
     --ignore-preflight-errors=SystemVerification,Swap,Mem,NumCPU,DirAvailable--var-lib-etcd
   say "control plane answers"
 }

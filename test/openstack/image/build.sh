@@ -15,7 +15,6 @@ image=$cache/image-$key
 
 if [[ ! -d $image ]]; then
   scratch=$image.new
-  # Machines may still run on an older image.
   rm -rf "$cache"/image-*.new
   mkdir -p "$scratch/inside"
   cp -a "$machine/rootfs" "$scratch/rootfs"

@@ -8,12 +8,25 @@ from servers import Cloud
 # With the flavor inside, host name and user data.
 COMPUTE = {"OpenStack-API-Version": "compute 2.87"}
 
-CHANGES = (
-    "select count(*), sum(crc32(concat_ws('|', uuid, vm_state, task_state, power_state, updated_at, deleted))) from nova.instances",
-    "select count(*), sum(crc32(network_info)) from nova.instance_info_caches where deleted = 0",
-    "select count(*), max(id), sum(revision_number) from neutron.standardattributes",
-    "select count(*) from neutron.securitygroupportbindings",
-)
+# Seconds without an answer: the watcher must be able to end.
+TIMEOUT = 20
+
+# What tells that a part of the cloud has changed. Neutron counts the changes of every object.
+NEUTRON = "select count(*), max(id), sum(revision_number) from neutron.standardattributes where resource_type in ({})"
+CHANGES = {
+    "servers": (
+        "select count(*), sum(crc32(concat_ws('|', uuid, vm_state, task_state, power_state, updated_at, deleted))) from nova.instances",
+        "select count(*), sum(crc32(network_info)) from nova.instance_info_caches where deleted = 0",
+        "select count(*), max(id) from nova.instance_actions",
+    ),
+    "ports": (
+        NEUTRON.format("'ports', 'subnets'"),
+        "select count(*), sum(crc32(concat(port_id, security_group_id))) from neutron.securitygroupportbindings",
+        "select count(*), sum(port_security_enabled) from neutron.portsecuritybindings",
+    ),
+    "floatingips": (NEUTRON.format("'floatingips'"),),
+    "security_groups": (NEUTRON.format("'securitygroups', 'securitygrouprules'"),),
+}
 ACTIONS = (
     "select instance_uuid, max(if(action = 'rebuild', id, 0)), max(if(action = 'reboot', id, 0))"
     " from nova.instance_actions where deleted = 0 group by instance_uuid"
@@ -29,10 +42,13 @@ class CloudReader:
         self.subnets = {}
         self.images = {}
         self.keys = {}
+        self.parts: dict[str, list[dict]] = {}
 
     def query(self, text: str) -> tuple:
         if self.database is None:
-            self.database = pymysql.connect(unix_socket=self.socket, user="root", autocommit=True)
+            self.database = pymysql.connect(
+                unix_socket=self.socket, user="root", autocommit=True, read_timeout=TIMEOUT
+            )
         try:
             with self.database.cursor() as cursor:
                 cursor.execute(text)
@@ -41,22 +57,29 @@ class CloudReader:
             self.database = None
             raise
 
-    def fingerprint(self) -> tuple:
-        """Differs when something we follow has changed."""
-        return tuple(self.query(text) for text in CHANGES)
+    def fingerprint(self) -> dict[str, tuple]:
+        """Differs in the parts that have changed."""
+        return {part: tuple(self.query(text) for text in texts) for part, texts in CHANGES.items()}
 
     def get(self, service: str, path: str, headers: dict | None = None) -> dict:
         if service not in self.urls:
             self.urls[service] = self.session.get_endpoint(
                 service_type=service, region_name="RegionOne", interface="public"
             ).rstrip("/")
-        return self.session.get(self.urls[service] + path, headers=headers or {}).json()
+        return self.session.get(self.urls[service] + path, headers=headers or {}, timeout=TIMEOUT).json()
 
-    def read(self) -> Cloud:
+    def read(self, changed: set[str]) -> Cloud:
+        """The whole cloud, of which only the parts that have changed are asked for."""
         # First: an action that is already recorded is then either still busy or done in what the API says.
         actions = {server: (rebuild, reboot) for server, rebuild, reboot in self.query(ACTIONS)}
-        servers = self.get("compute", "/servers/detail?all_tenants=1", COMPUTE)["servers"]
-        ports = self.get("network", "/v2.0/ports")["ports"]
+        for part in CHANGES:
+            if part in self.parts and part not in changed:
+                continue
+            if part == "servers":
+                self.parts[part] = self.get("compute", "/servers/detail?all_tenants=1", COMPUTE)[part]
+            else:
+                self.parts[part] = self.get("network", f"/v2.0/{part.replace('_', '-')}")[part]
+        servers, ports = self.parts["servers"], self.parts["ports"]
         wanted = {ip["subnet_id"] for port in ports for ip in port["fixed_ips"]}
         if not wanted <= self.subnets.keys():
             self.subnets = {one["id"]: one for one in self.get("network", "/v2.0/subnets")["subnets"]}
@@ -66,8 +89,8 @@ class CloudReader:
         return Cloud(
             servers=servers,
             ports=ports,
-            floating_ips=self.get("network", "/v2.0/floatingips")["floatingips"],
-            groups=self.get("network", "/v2.0/security-groups")["security_groups"],
+            floating_ips=self.parts["floatingips"],
+            groups=self.parts["security_groups"],
             subnets=self.subnets,
             images=self.images,
             keys=self.read_keys(servers),

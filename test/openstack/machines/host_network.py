@@ -1,10 +1,13 @@
 """Bridges and routes on this host: one bridge per network with machines, one route per floating address."""
 
+import ipaddress
 import json
+import re
 import socket
 import struct
 import subprocess
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from servers import Nic
@@ -12,8 +15,10 @@ from servers import Nic
 BRIDGE_PREFIX = "tc-"
 ALIAS = "gourmetgram test cloud"
 # The one address of the cloud this host has.
-HOST_ADDRESS = "203.0.113.1"
-PUBLIC = "203.0.113.0/24"
+HOST_ADDRESS = "10.59.0.1"
+PUBLIC = "10.59.0.0/24"
+# Any of these in the network of floating addresses would be cut off: it happened.
+REGISTRIES = ("deb.debian.org", "pypi.org", "registry.npmjs.org", "proxy.golang.org")
 
 
 def bridge_name(network: str) -> str:
@@ -75,6 +80,39 @@ def add_bridge(name: str, public: bool) -> None:
     if public:
         ip("address", "add", f"{HOST_ADDRESS}/32", "dev", name)
     ip("link", "set", "dev", name, "up")
+
+
+def strangers(addresses: set[str], routes: list[dict]) -> list[str]:
+    """What of this host's world is in the network of floating addresses, which would be cut off."""
+    network = ipaddress.ip_network(PUBLIC)
+    found = {one for one in addresses if ipaddress.ip_address(one) in network}
+    for route in routes:
+        ours = route.get("dev", "").startswith(BRIDGE_PREFIX) or route.get("type") == "unreachable"
+        if not ours and route["dst"] != "default" and network.overlaps(ipaddress.ip_network(route["dst"])):
+            found.add(route["dst"])
+    return sorted(found)
+
+
+def known_addresses() -> set[str]:
+    """Name servers and package registries."""
+    words = read("/etc/resolv.conf").split()
+    texts = [after for word, after in pairwise(words) if word == "nameserver"]
+    commands = [["timeout", "3", "getent", "ahostsv4", name] for name in REGISTRIES]
+    for command in commands:
+        texts += subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    return {text for text in texts if re.fullmatch(r"\d+(\.\d+){3}", text)}
+
+
+def open_public() -> None:
+    """Keeps what is meant for floating addresses on this host, those nobody has among them."""
+    if found := strangers(known_addresses(), ip_json("-4", "route", "show")):
+        raise RuntimeError(f"the network of floating addresses, {PUBLIC}, is in use here: {', '.join(found)}")
+    ip("route", "replace", "unreachable", PUBLIC)
+
+
+def close_public() -> None:
+    if ip_json("-4", "route", "show", "type", "unreachable", "exact", PUBLIC):
+        ip("route", "delete", "unreachable", PUBLIC)
 
 
 def add_missing(want: Wanted) -> None:

@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +21,9 @@ from machine import Machine
 from servers import Server, find_servers
 
 IMAGE_PREFIX = "CC-Ubuntu"
-# Between looks for changes, and between reads without any.
+# Between looks for changes, and between reads of everything whether or not a change was seen.
 LOOK_SECONDS = 0.25
-READ_SECONDS = 5
+READ_SECONDS = 10
 # After a failure, before the same is tried again.
 RETRY_SECONDS = 5
 # A machine younger than this is still setting up its own network.
@@ -53,17 +52,20 @@ class Watcher:
         self.network = None
 
     def run(self) -> None:
-        fingerprint, read_at = None, 0.0
+        seen, read_at = {}, 0.0
         while not self.ended.is_set():
             try:
                 now = self.reader.fingerprint()
-                if now != fingerprint or time.monotonic() - read_at > READ_SECONDS or self.woken.is_set():
+                all_of_it = time.monotonic() - read_at > READ_SECONDS
+                changed = {part for part in now if all_of_it or now[part] != seen.get(part)}
+                if changed or self.woken.is_set():
                     self.woken.clear()
-                    self.reconcile(self.reader.read())
-                    fingerprint, read_at = now, time.monotonic()
+                    self.reconcile(self.reader.read(changed))
+                    seen = now
+                    read_at = time.monotonic() if all_of_it else read_at
             except Exception as problem:
                 say(f"not read: {problem!r}")
-                fingerprint = None
+                seen, read_at = {}, 0.0
                 self.ended.wait(1)
             self.ended.wait(LOOK_SECONDS)
 
@@ -151,19 +153,24 @@ class Watcher:
             machine.script(verb)
             machine.record = replace(machine.record, on=verb != "stop", reboot=server.reboot)
 
-    def close(self) -> None:
-        """Ends what runs and removes everything."""
+    def close(self) -> bool:
+        """Ends what runs and removes everything; whether it succeeded."""
         self.pool.shutdown(wait=True, cancel_futures=True)
-        clean(self.root)
+        return clean(self.root)
 
 
-def clean(root: Path) -> None:
+def clean(root: Path) -> bool:
+    """Whether nothing is left."""
+    whole = True
     folders = [path.name for path in root.iterdir() if path.is_dir()] if root.exists() else []
     with ThreadPoolExecutor(max_workers=8) as pool:
         for server, problem in zip(folders, pool.map(lambda name: delete(root, name), folders), strict=True):
             if problem is not None:
                 say(f"{server}: {problem}")
+                whole = False
     host_network.remove_surplus(host_network.wanted([]))
+    host_network.close_public()
+    return whole
 
 
 def delete(root: Path, server: str) -> Exception | None:
@@ -177,8 +184,7 @@ def delete(root: Path, server: str) -> Exception | None:
 def main(command: str, *arguments: str) -> None:
     root = Path(os.environ["TESTCLOUD_MACHINES"])
     if command == "clean":
-        clean(root)
-        return
+        sys.exit(0 if clean(root) else 1)
     # Only here, so that cleaning needs no cloud.
     from cloud_reader import CloudReader
 
@@ -186,15 +192,12 @@ def main(command: str, *arguments: str) -> None:
     watcher = Watcher(root, *arguments, CloudReader(os.environ["TESTCLOUD_SOCKET"]))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: watcher.ended.set())
+    host_network.open_public()
     say(f"watching, machines start from {watcher.image}")
     try:
         watcher.run()
-    except Exception:
-        traceback.print_exc()
-        raise
     finally:
-        watcher.close()
-    say("ended, everything removed")
+        say("ended, everything removed" if watcher.close() else "ended, not everything could be removed")
 
 
 main(*sys.argv[1:])

@@ -49,10 +49,10 @@ def make_networks(network) -> None:
         name="public-subnet",
         network_id=public.id,
         ip_version=4,
-        cidr="203.0.113.0/24",
-        gateway_ip="203.0.113.1",
+        cidr="10.59.0.0/24",
+        gateway_ip="10.59.0.1",
         is_dhcp_enabled=False,
-        allocation_pools=[{"start": "203.0.113.10", "end": "203.0.113.250"}],
+        allocation_pools=[{"start": "10.59.0.10", "end": "10.59.0.250"}],
     )
     shared = network.create_network(
         name="sharednet1",

@@ -21,6 +21,18 @@ start_identity() {
     --threads 8 --wsgi-file /usr/bin/keystone-wsgi-public
 }
 
+# Reads its configuration again, without refusing a connection meanwhile.
+reload_identity() {
+  local pid
+  identity_starts=$(count_identity_starts)
+  read -r pid _ <"$RUN/keystone.pid"
+  kill -HUP "$pid"
+  wait_until keystone 60 "does not come back" identity_reloaded
+}
+
+count_identity_starts() { grep -c '^WSGI app 0 .* ready in' "$LOG/keystone.out"; }
+identity_reloaded() { (($(count_identity_starts) > identity_starts)); }
+
 start_placement() {
   start placement env OS_PLACEMENT_CONFIG_DIR="$ETC/placement" "${UWSGI[@]}" --http-socket 127.0.0.1:8778 \
     --threads 4 --wsgi-file /usr/bin/placement-api

@@ -10,6 +10,7 @@ start_machines() {
   if alive watcher; then return 0; fi
   machine=$(machine_folder)
   image=$("$HERE/image/build.sh" "$CACHE" "$machine") || fail "the machines' image cannot be made"
+  remove_old_images "$image"
   phase "image of the machines"
   # Before the first bundle is made there is none to see.
   if [[ ! -d $bundles ]]; then
@@ -19,6 +20,14 @@ start_machines() {
   start watcher "${WATCHER[@]}" run "$image" "$bundles"
   wait_until watcher 20 "does not watch" grep -q watching "$LOG/watcher.out"
   phase "machines"
+}
+
+# remove_old_images PRESENT: those that no machine started from.
+remove_old_images() {
+  local image
+  for image in "$CACHE"/image-*; do
+    if [[ $image != "$1" ]] && ! grep -qsFx "image=$image" "$MACHINES"/*/machine/machine.conf; then rm -rf "$image"; fi
+  done
 }
 
 # The folder with the project's machine image: $GOURMETGRAM_MACHINE_DIR, else the bundle's.
@@ -45,6 +54,6 @@ stop_machines() {
   stop 120 watcher
   if [[ -d $MACHINES ]]; then
     "${WATCHER[@]}" clean >>"$LOG/watcher.out" 2>&1 || fail "machines cannot be removed: see $LOG/watcher.out"
-    rm -rf "$MACHINES"
+    rmdir "$MACHINES"
   fi
 }

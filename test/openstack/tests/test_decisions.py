@@ -4,7 +4,7 @@ import unittest
 from dataclasses import replace
 
 from decisions import Record, decide
-from host_network import bridge_name, wanted
+from host_network import bridge_name, strangers, wanted
 from servers import Nic, Server
 
 NIC = Nic(
@@ -15,7 +15,7 @@ NIC = Nic(
     "10.56.0.1",
     True,
     (),
-    ("203.0.113.10",),
+    ("10.59.0.10",),
 )
 PRIVATE = Nic("ens4", "fa:16:3e:00:00:02", "192.168.1.11/24", "7d24927a-723e-4204", "", False, ())
 SERVER = Server("one", "node1", "ACTIVE", False, 1 << 30, "", {}, (NIC, PRIVATE), rebuild=3, reboot=7)
@@ -62,7 +62,17 @@ class Host(unittest.TestCase):
     def test_has_a_bridge_per_network_and_a_route_per_floating_address(self):
         want = wanted([(NIC, PRIVATE)])
         self.assertEqual(want.bridges, {"tc-b230832a350": True, "tc-7d24927a723": False})
-        self.assertEqual(want.routes, {"203.0.113.10": ("tc-b230832a350", NIC.mac)})
+        self.assertEqual(want.routes, {"10.59.0.10": ("tc-b230832a350", NIC.mac)})
+
+    def test_cuts_nobody_off(self):
+        ours = [
+            {"dst": "default", "dev": "eth0"},
+            {"dst": "10.59.0.10", "dev": "tc-b230832a350"},
+            {"type": "unreachable", "dst": "10.59.0.0/24"},
+        ]
+        self.assertEqual(strangers({"10.255.255.53", "127.0.0.1"}, ours), [])
+        self.assertEqual(strangers({"10.59.0.80"}, ours), ["10.59.0.80"])
+        self.assertEqual(strangers(set(), [*ours, {"dst": "10.0.0.0/8", "dev": "tun0"}]), ["10.0.0.0/8"])
 
     def test_names_fit_the_kernel(self):
         self.assertLessEqual(len(bridge_name(NIC.network)), 15)

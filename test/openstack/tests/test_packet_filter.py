@@ -5,7 +5,7 @@ import unittest
 from packet_filter import filter_lines, group_members, render, rule_match
 from servers import Nic
 
-PUBLIC = "203.0.113.0/24"
+PUBLIC = "10.59.0.0/24"
 
 
 def rule(**other) -> dict:
@@ -95,11 +95,9 @@ class Tables(unittest.TestCase):
         )
 
     def test_floating_addresses_are_translated_before_they_are_judged_and_back_when_answered(self):
-        text = render((nic(public=("203.0.113.10", "203.0.113.11")),), {}, {}, PUBLIC)
-        self.assertIn(
-            'iifname "ens3" ip daddr 203.0.113.11 meta mark set 65537 ip daddr set 10.56.0.20', text
-        )
-        self.assertIn("ct direction reply ct mark 65537 ip saddr set 203.0.113.11 accept", text)
+        text = render((nic(public=("10.59.0.10", "10.59.0.11")),), {}, {}, PUBLIC)
+        self.assertIn('iifname "ens3" ip daddr 10.59.0.11 meta mark set 65537 ip daddr set 10.56.0.20', text)
+        self.assertIn("ct direction reply ct mark 65537 ip saddr set 10.59.0.11 accept", text)
         self.assertLess(text.index("priority raw"), text.index("priority mangle"))
         self.assertNotIn("10.56.0.20 accept", text)
 

@@ -50,7 +50,7 @@ def cloud(**other) -> Cloud:
             port(1, "private-subnet", "192.168.1.11", port_security_enabled=False, security_groups=[]),
             port(2, "shared-subnet", "10.56.0.20"),
         ],
-        "floating_ips": [{"floating_ip_address": "203.0.113.10", "port_id": "port2"}],
+        "floating_ips": [{"floating_ip_address": "10.59.0.10", "port_id": "port2"}],
         "groups": [],
         "subnets": {one["id"]: one for one in (SHARED, PRIVATE)},
         "images": {"ubuntu": "CC-Ubuntu24.04", "other": "Windows", "": ""},
@@ -66,7 +66,7 @@ class Servers(unittest.TestCase):
         self.assertEqual(
             one.nics,
             (
-                Nic("ens3", "fa:16:3e:00:00:02", "10.56.0.20/22", "shared-subnet-net", "10.56.0.1", True, ("a", "b"), ("203.0.113.10",)),
+                Nic("ens3", "fa:16:3e:00:00:02", "10.56.0.20/22", "shared-subnet-net", "10.56.0.1", True, ("a", "b"), ("10.59.0.10",)),
                 Nic("ens4", "fa:16:3e:00:00:01", "192.168.1.11/24", "private-subnet-net", "", False, ()),
             ),
         )  # fmt: skip
