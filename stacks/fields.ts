@@ -174,6 +174,12 @@ export function integer(range: { readonly min: number; readonly max: number }): 
   };
 }
 
+/** `true` or `false`. */
+export function flag(): Field<boolean> {
+  return (value, path, context) =>
+    typeof value === "boolean" ? value : addWrongType(value, path, "true or false", context);
+}
+
 /** An amount of bytes with a unit, at least `minimum` when given. */
 export function byteQuantity(minimum?: string): Field<string> {
   const units = BYTE_UNIT_NAMES.join(", ");

@@ -5,6 +5,7 @@ import {
   byteQuantity,
   type Draft,
   type Field,
+  flag,
   integer,
   list,
   object,
@@ -86,7 +87,11 @@ function openStackFields() {
     user: withDefault(name("the image's login"), defaults.user),
     keypair: optional(name("an existing keypair")),
     bootVolume: optional(
-      object({ size: integer({ min: 10, max: 16384 }), type: optional(name("a volume type")) }),
+      object({
+        size: integer({ min: 10, max: 16384 }),
+        type: optional(name("a volume type")),
+        discard: withDefault(flag(), false),
+      }),
     ),
     spread: withDefault(oneOf(SPREADS), defaults.spread),
     // A pool of that name with nothing set is the default one.

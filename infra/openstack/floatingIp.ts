@@ -1,5 +1,5 @@
 import * as openstack from "@pulumi/openstack";
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 import { environmentMark, type OpenStackSpec } from "./spec";
 
 /**
@@ -18,18 +18,18 @@ export function createFloatingIp(
   opts: pulumi.CustomResourceOptions,
 ): pulumi.Output<string> {
   const { floatingIp } = args.spec;
-  const address =
-    floatingIp.kind === "existing"
-      ? pulumi.output(floatingIp.address)
-      : new openstack.networking.FloatingIp(
-          `${name}-floating-ip`,
-          { pool: floatingIp.pool, description: environmentMark(args.environment) },
-          opts,
-        ).address;
-  const attached = new openstack.networking.FloatingIpAssociate(
-    `${name}-floating-ip-port`,
-    { floatingIp: address, portId: args.portId },
+  const attach = (address: pulumi.Input<string>, more: pulumi.CustomResourceOptions) =>
+    new openstack.networking.FloatingIpAssociate(
+      `${name}-floating-ip-port`,
+      { floatingIp: address, portId: args.portId },
+      { ...opts, ...more },
+    ).floatingIp;
+  if (floatingIp.kind === "existing") return attach(floatingIp.address, {});
+  const made = new openstack.networking.FloatingIp(
+    `${name}-floating-ip`,
+    { pool: floatingIp.pool, description: environmentMark(args.environment) },
     opts,
   );
-  return attached.floatingIp;
+  // An address that goes back to the pool needs not be detached before.
+  return attach(made.address, { deletedWith: made });
 }

@@ -78,7 +78,7 @@ export function createInstance(
     {
       name: resourceNames.instance(environment, node),
       ...flavorOf(args),
-      ...diskOf(args),
+      ...diskOf(name, args, opts),
       keyPair: args.keypair,
       // The order is that of the network cards: the first has the default route.
       networks: [{ port: sharedPort.id }, { port: privatePort.id }],
@@ -108,22 +108,35 @@ function flavorOf({ flavor }: InstanceArgs): Pick<openstack.compute.InstanceArgs
   return isId(flavor.name) ? { flavorId: flavor.name } : { flavorName: flavor.name };
 }
 
-/** The image on the flavor's own disk, or on a volume that is made and removed with the instance. */
+/** The image on the flavor's own disk, or on a volume of its own. */
 function diskOf(
+  name: string,
   args: InstanceArgs,
+  opts: pulumi.CustomResourceOptions,
 ): Pick<openstack.compute.InstanceArgs, "imageId" | "imageName" | "blockDevices"> {
-  const { image, bootVolume } = args.spec;
+  const { environment, node, spec } = args;
+  const { image, bootVolume } = spec;
   if (bootVolume === undefined) return isId(image) ? { imageId: image } : { imageName: image };
+  const volume = new openstack.blockstorage.Volume(
+    `${name}-boot`,
+    {
+      name: resourceNames.bootVolume(environment, node),
+      size: bootVolume.size,
+      imageId: args.imageId ?? image,
+      ...(bootVolume.type !== undefined && { volumeType: bootVolume.type }),
+      metadata: { [MARK_KEY]: environment, "gourmetgram-node": node },
+    },
+    // It holds all that the node has; a protected resource is neither replaced nor destroyed by the engine.
+    { ...opts, protect: !bootVolume.discard },
+  );
   return {
     blockDevices: [
       {
-        uuid: args.imageId ?? image,
-        sourceType: "image",
+        uuid: volume.id,
+        sourceType: "volume",
         destinationType: "volume",
         bootIndex: 0,
-        volumeSize: bootVolume.size,
-        deleteOnTermination: true,
-        ...(bootVolume.type !== undefined && { volumeType: bootVolume.type }),
+        deleteOnTermination: false,
       },
     ],
   };

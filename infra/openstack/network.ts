@@ -46,7 +46,8 @@ export function createPrivateNetwork(
       ...(router === undefined ? { noGateway: true } : {}),
       tags,
     },
-    opts,
+    // A network takes its subnets along.
+    { ...opts, deletedWith: network },
   );
   const routed =
     router === undefined

@@ -60,7 +60,8 @@ export function createSecurityGroups(
           portRangeMax: port,
           remoteIpPrefix: source,
         },
-        opts,
+        // A group takes its rules along; removing them one by one takes Neutron seconds for each.
+        { ...opts, deletedWith: edge },
       );
     }
   }

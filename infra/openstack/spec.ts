@@ -65,10 +65,12 @@ export type FloatingIpSpec =
 export const SPREADS = ["none", "soft-anti-affinity", "anti-affinity"] as const;
 export type Spread = (typeof SPREADS)[number];
 
-/** A boot disk as a volume (Cinder) instead of the hypervisor's own. */
+/** Boot disks as volumes (Cinder) instead of the hypervisor's own; they outlive their instance. */
 export interface BootVolumeSpec {
   /** GiB. */
   readonly size: number;
+  /** Whether the volumes may be removed: by a destroy, by another image. Until it is true they are protected. */
+  readonly discard: boolean;
   /** Volume type. @default the site's */
   readonly type?: string;
 }

@@ -179,6 +179,11 @@ describe("machines of an OpenStack environment", () => {
 });
 
 describe("what the settings add", () => {
+  test("boot volumes may go only when the settings say so", async () => {
+    const graph = await graphOf({}, { bootVolume: { size: 60, discard: true } });
+    expect(graph.get("machines-node2-boot").protect).toBe(false);
+  });
+
   test("a lease comes before all that it pays for, and its flavor makes a new instance", async () => {
     const leased = await graphOf(
       {},
@@ -256,7 +261,7 @@ describe("what the settings add", () => {
       {},
       {
         spread: "anti-affinity",
-        bootVolume: { size: 60, type: "ssd" },
+        bootVolume: { size: 60, type: "ssd", discard: false },
         securityGroups: { kind: "created", sources: ["192.0.2.0/24", "198.51.100.7/32"] },
       },
     );
@@ -269,15 +274,22 @@ describe("what the settings add", () => {
     expect(imageName).toBeUndefined();
     expect(blockDevices).toEqual([
       {
-        uuid: "id-of-CC-Ubuntu24.04",
-        sourceType: "image",
+        uuid: "machines-node1-boot-id",
+        sourceType: "volume",
         destinationType: "volume",
         bootIndex: 0,
-        volumeSize: 60,
-        volumeType: "ssd",
-        deleteOnTermination: true,
+        deleteOnTermination: false,
       },
     ]);
+    const volume = more.get("machines-node1-boot");
+    expect(volume.inputs).toEqual({
+      name: "boot-node1-lab",
+      size: 60,
+      volumeType: "ssd",
+      imageId: "id-of-CC-Ubuntu24.04",
+      metadata: { "gourmetgram-environment": "lab", "gourmetgram-node": "node1" },
+    });
+    expect(volume.protect).toBe(true);
     expect(
       more
         .ofType("SecGroupRule")

@@ -90,7 +90,7 @@ describe("quotas", () => {
       floatingIp: { kind: "existing", address: "1.2.3.4" },
       securityGroups: { kind: "existing", names: ["default"] },
       keypair: "mine",
-      bootVolume: { size: 20 },
+      bootVolume: { size: 20, discard: false },
       spread: "anti-affinity",
     });
     expect(neededAmounts(existing, threeNodes, [80], () => undefined)).toMatchObject({
@@ -172,7 +172,7 @@ describe("flavors and image", () => {
     expect(check({ status: "deactivated" }).found).toBe("deactivated");
     expect(check({ min_disk: 41 }).problem?.problem).toContain("needs a disk of 41 GiB, flavor m1.medium");
     expect(check({ virtual_size: 41 * 2 ** 30 }).ok).toBe(false);
-    expect(check({ min_disk: 20 }, aSpec({ bootVolume: { size: 10 } })).problem?.problem).toContain(
+    expect(check({ min_disk: 20 }, aSpec({ bootVolume: { size: 10, discard: false } })).problem?.problem).toContain(
       "bootVolume",
     );
     expect(check({ min_ram: 8192 }).problem?.problem).toContain("needs 8192 MiB of memory");

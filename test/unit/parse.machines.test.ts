@@ -52,7 +52,7 @@ describe("an environment on OpenStack", () => {
       image: "CC-Ubuntu22.04",
       user: "ubuntu",
       keypair: "id_rsa_chameleon",
-      bootVolume: { size: 80, type: "ssd" },
+      bootVolume: { size: 80, type: "ssd", discard: true },
       spread: "soft-anti-affinity",
       pools: { default: { flavor: "m1.large", lease: { hours: 12, minimumMinutes: 30 } } },
     };

@@ -40,6 +40,7 @@ async function destroy(stack: string, options: DestroyOptions): Promise<void> {
   const access = await openStack(stack, printProgress, pluginsOf(kind));
   const state = await openState(access, false);
   const resources = state?.resources ?? 0;
+  refuseProtected(stack, state?.protectedNames ?? []);
   if (resources > 0) {
     if (!options.yes) {
       await confirm(stack, resources);
@@ -58,6 +59,16 @@ async function destroy(stack: string, options: DestroyOptions): Promise<void> {
   removeSnapshots(access.paths, stack);
   if (kind === "openstack") await proveProject(stack);
   if (kind === "local") proveHost(stack);
+}
+
+/** @throws CommandError when something is kept from removal; the engine would find it only half way through */
+function refuseProtected(stack: string, names: readonly string[]): void {
+  if (names.length === 0) return;
+  throw new CommandError(
+    `${names.join(", ")} ${names.length === 1 ? "holds" : "hold"} data and ${names.length === 1 ? "is" : "are"} protected; nothing was removed. ` +
+      `Next: set infra.bootVolume.discard: true in Pulumi.${stack}.yaml, run npm run up -- ${stack}, then the same command again.`,
+    ExitCode.refused,
+  );
 }
 
 /** Nothing of the environment may be left on this host. @throws CommandError otherwise */

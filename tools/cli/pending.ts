@@ -15,6 +15,8 @@ export interface ExportedResource {
   readonly type: string;
   /** False for components, which have no plugin behind them. */
   readonly custom?: boolean;
+  /** Neither replaced nor destroyed by the engine. */
+  readonly protect?: boolean;
 }
 
 /**
@@ -36,6 +38,13 @@ export function withoutPendingOperations(
     deployment: { ...exported, deployment: rest },
     dropped: pending.map(({ type, resource }) => `${type} ${resource.urn.split("::").at(-1)}`),
   };
+}
+
+/** Names of resources that are kept from removal. */
+export function protectedNames(exported: ExportedDeployment): readonly string[] {
+  return (exported.deployment.resources ?? [])
+    .filter(({ protect }) => protect === true)
+    .map(({ urn }) => urn.split("::").at(-1) ?? urn);
 }
 
 /** Resources with a plugin behind them, without the providers themselves. */

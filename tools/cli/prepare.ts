@@ -24,7 +24,13 @@ import {
   loadPreflight,
   loadToolchain,
 } from "./partners";
-import { countResources, type ExportedDeployment, machineUrns, withoutPendingOperations } from "./pending";
+import {
+  countResources,
+  type ExportedDeployment,
+  machineUrns,
+  protectedNames,
+  withoutPendingOperations,
+} from "./pending";
 import { seconds } from "./progress";
 import { parseSettings, readSettingsFile, type SettingsFile } from "./settings";
 import {
@@ -186,6 +192,8 @@ export async function announceBuild(what: string, plan: BuildPlan, print: Print)
 
 /** The state of an environment, unlocked and without leftovers of killed runs. */
 export interface OpenState {
+  /** What no destroy may remove. */
+  readonly protectedNames: readonly string[];
   /** Resources in the state, components not counted. */
   readonly resources: number;
   /** URN of each node's machine, by node name. */
@@ -213,7 +221,7 @@ export async function openState(
       return undefined;
     }
     await createStack(access);
-    return { resources: 0, machines: {} };
+    return { resources: 0, machines: {}, protectedNames: [] };
   }
   const cleaned = withoutPendingOperations(exported);
   if (cleaned !== undefined) {
@@ -222,7 +230,11 @@ export async function openState(
       `An earlier run was killed in the middle of: ${cleaned.dropped.join(", ")}. They will be taken up again.`,
     );
   }
-  return { resources: countResources(exported), machines: machineUrns(exported) };
+  return {
+    resources: countResources(exported),
+    machines: machineUrns(exported),
+    protectedNames: protectedNames(exported),
+  };
 }
 
 /** Arguments that name the stack and its settings, for operations that run the program. */

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { homeNode } from "../../components/homeNode";
 import type { EnvironmentSpec } from "../../stacks/spec";
 import { ChangeCollector, changesOf } from "./changes";
 import type { CloudFindings } from "./cloudProject";
@@ -156,6 +157,14 @@ async function previewChanges(access: StackAccess, stackArgs: readonly string[])
 /** @throws CommandError when the environment has no such node, or not yet a machine for it */
 function machineUrn(node: string, spec: EnvironmentSpec, machines: Readonly<Record<string, string>>): string {
   const urn = machines[node];
+  const controlPlanes = Object.values(spec.nodes).filter(({ role }) => role === "controlPlane").length;
+  if (controlPlanes > 1 && node === homeNode(spec.nodes)) {
+    throw new CommandError(
+      `--replace ${node}: the first of ${controlPlanes} control planes founds the cluster, and a new one would found a second beside the others. ` +
+        "Next: replace another node, or go down to one control plane first.",
+      ExitCode.refused,
+    );
+  }
   if (spec.nodes[node] === undefined || urn === undefined) {
     throw new CommandError(
       `--replace ${node}: the environment has no machine of that name to replace. Allowed: ${Object.keys(machines).join(", ") || "none yet"}.`,
