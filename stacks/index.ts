@@ -1,3 +1,4 @@
+import "./sdkParts";
 import { readBundleLocation, readEnvironment, readLastLayer } from "./config";
 import { Environment } from "./environment";
 

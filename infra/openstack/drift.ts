@@ -11,10 +11,16 @@ import {
 import { isLive, listLeases } from "./api/reservation";
 import type { Session } from "./api/session";
 import { listVolumes } from "./api/volume";
-import { type ExistingKind, type ExistingResource, type ExistingResources, nothingExists } from "./existing";
+import {
+  associationId,
+  type ExistingKind,
+  type ExistingResource,
+  type ExistingResources,
+  nothingExists,
+} from "./existing";
 
-/** A resource of the state that is not in the cloud any more. */
-export interface MissingResource extends ExistingResource {
+/** A resource of the state with its kind. */
+export interface KnownResource extends ExistingResource {
   readonly kind: ExistingKind;
 }
 
@@ -26,7 +32,10 @@ export interface FailedServer extends ExistingResource {
 
 /** Where the cloud differs from the state. */
 export interface Drift {
-  readonly missing: readonly MissingResource[];
+  /** Not in the cloud any more. */
+  readonly missing: readonly KnownResource[];
+  /** There, and not made whole or not changed to the end. */
+  readonly unfinished: readonly KnownResource[];
   /** Instances in state ERROR. */
   readonly failed: readonly FailedServer[];
 }
@@ -39,10 +48,12 @@ export type CloudIds = Readonly<Partial<Record<ExistingKind, ReadonlySet<string>
  * instances failed. Reads only the kinds the state has.
  */
 export async function findDrift(session: Session, existing: ExistingResources): Promise<Drift> {
-  if (nothingExists(existing)) return { missing: [], failed: [] };
+  if (nothingExists(existing)) return { missing: [], unfinished: [], failed: [] };
   const has = (kind: ExistingKind) => existing.resources[kind].length > 0;
-  const read = async <T>(kind: ExistingKind, list: () => Promise<T[]>): Promise<T[] | undefined> =>
-    has(kind) ? await list() : undefined;
+  const read = async <T>(
+    kinds: ExistingKind | readonly ExistingKind[],
+    list: () => Promise<T[]>,
+  ): Promise<T[] | undefined> => ([kinds].flat().some(has) ? await list() : undefined);
   const [
     servers,
     keypairs,
@@ -66,7 +77,7 @@ export async function findDrift(session: Session, existing: ExistingResources): 
     read("securityGroups", () => listSecurityGroups(session)),
     read("securityGroupRules", () => listSecurityGroupRules(session)),
     read("ports", () => listPorts(session)),
-    read("floatingIps", () => listFloatingIps(session)),
+    read(["floatingIps", "floatingIpAssociations"], () => listFloatingIps(session)),
     read("volumes", () => listVolumes(session)),
     read("leases", () => listLeases(session)),
   ]);
@@ -87,6 +98,10 @@ export async function findDrift(session: Session, existing: ExistingResources): 
       ...ids("ports", ports),
       ...ids("routerInterfaces", ports),
       ...ids("floatingIps", ips),
+      ...ids(
+        "floatingIpAssociations",
+        ips?.map(({ id, port_id }) => ({ id: associationId(id, port_id) })),
+      ),
       ...ids("volumes", volumes),
       ...ids("leases", leases?.filter(isLive)),
     },
@@ -100,21 +115,22 @@ export function compareWithCloud(
   cloud: CloudIds,
   servers: readonly Server[],
 ): Drift {
-  const missing = (Object.keys(existing.resources) as ExistingKind[]).flatMap((kind) => {
-    const present = cloud[kind];
-    return present === undefined
-      ? []
-      : existing.resources[kind]
-          .filter(({ id }) => !present.has(id))
-          .map((resource) => ({ ...resource, kind }));
-  });
+  const known = (Object.keys(existing.resources) as ExistingKind[]).flatMap((kind) =>
+    existing.resources[kind].map((resource): KnownResource => ({ ...resource, kind })),
+  );
+  const isThere = ({ kind, id }: KnownResource) => cloud[kind]?.has(id) ?? true;
   const failed = existing.resources.servers.flatMap((resource) => {
     const server = servers.find(({ id }) => id === resource.id);
-    return server?.status === "ERROR"
+    // One that was never whole is removed as such.
+    return server?.status === "ERROR" && resource.unfinished !== "creation"
       ? [{ ...resource, fault: server.fault?.message ?? "no reason given" }]
       : [];
   });
-  return { missing, failed };
+  return {
+    missing: known.filter((resource) => !isThere(resource)),
+    unfinished: known.filter((resource) => resource.unfinished !== undefined && isThere(resource)),
+    failed,
+  };
 }
 
 function ids(kind: ExistingKind, items: readonly { readonly id: string }[] | undefined): CloudIds {

@@ -11,6 +11,7 @@ export const EXISTING_KINDS = [
   "securityGroupRules",
   "ports",
   "floatingIps",
+  "floatingIpAssociations",
   "volumes",
   "servers",
 ] as const;
@@ -19,11 +20,18 @@ export type ExistingKind = (typeof EXISTING_KINDS)[number];
 
 /** A resource that the Pulumi state holds. */
 export interface ExistingResource {
-  /** OpenStack's id; the name for keypairs, the port's id for router interfaces. */
+  /** OpenStack's id; the name for keypairs, the port's id for router interfaces, see `associationId`. */
   readonly id: string;
   /** Name in the graph, the last part of `urn`. */
   readonly name: string;
   readonly urn: string;
+  /** Its last operation failed half way: it was not made whole, or is not what the state says. @default it is whole */
+  readonly unfinished?: "creation" | "change";
+}
+
+/** A floating IP that leads to a port has no id of its own in OpenStack. */
+export function associationId(floatingIp: string, port: string | null): string {
+  return `${floatingIp}/${port ?? ""}`;
 }
 
 /** What the state of an environment says is in the cloud. */
@@ -31,6 +39,8 @@ export interface ExistingResources {
   readonly resources: Readonly<Record<ExistingKind, readonly ExistingResource[]>>;
   /** A killed run left operations of which nobody knows whether they happened. */
   readonly pendingOperations: boolean;
+  /** Where it is; undefined when nothing of it tells. */
+  readonly place?: { readonly project: string; readonly region?: string };
 }
 
 /** An environment that was never made. */
@@ -47,7 +57,15 @@ export function nothingExists(existing: ExistingResources): boolean {
   return EXISTING_KINDS.every((kind) => existing.resources[kind].length === 0);
 }
 
-/** Ids of one kind. */
-export function existingIds(existing: ExistingResources, kind: ExistingKind): ReadonlySet<string> {
-  return new Set(existing.resources[kind].map(({ id }) => id));
+/** Ids of one kind; `whole`: without what was not made to its end. */
+export function existingIds(
+  existing: ExistingResources,
+  kind: ExistingKind,
+  which: "all" | "whole" = "all",
+): ReadonlySet<string> {
+  return new Set(
+    existing.resources[kind]
+      .filter(({ unfinished }) => which === "all" || unfinished !== "creation")
+      .map(({ id }) => id),
+  );
 }

@@ -18,18 +18,18 @@ export function createFloatingIp(
   opts: pulumi.CustomResourceOptions,
 ): pulumi.Output<string> {
   const { floatingIp } = args.spec;
-  const attach = (address: pulumi.Input<string>, more: pulumi.CustomResourceOptions) =>
-    new openstack.networking.FloatingIpAssociate(
-      `${name}-floating-ip-port`,
-      { floatingIp: address, portId: args.portId },
-      { ...opts, ...more },
-    ).floatingIp;
-  if (floatingIp.kind === "existing") return attach(floatingIp.address, {});
-  const made = new openstack.networking.FloatingIp(
-    `${name}-floating-ip`,
-    { pool: floatingIp.pool, description: environmentMark(args.environment) },
-    opts,
-  );
-  // An address that goes back to the pool needs not be detached before.
-  return attach(made.address, { deletedWith: made });
+  const address =
+    floatingIp.kind === "existing"
+      ? floatingIp.address
+      : new openstack.networking.FloatingIp(
+          `${name}-floating-ip`,
+          { pool: floatingIp.pool, description: environmentMark(args.environment) },
+          opts,
+        ).address;
+  return new openstack.networking.FloatingIpAssociate(
+    `${name}-floating-ip-port`,
+    { floatingIp: address, portId: args.portId },
+    // A port has one floating IP at a time.
+    { ...opts, deleteBeforeReplace: true },
+  ).floatingIp;
 }

@@ -70,8 +70,8 @@ export function createInstance(
       noSecurityGroups: true,
       tags,
     },
-    // The address is fixed: old and new cannot exist side by side.
-    { ...opts, deleteBeforeReplace: true },
+    // The address is fixed: old and new cannot exist side by side. A running instance would not learn of another one.
+    { ...opts, deleteBeforeReplace: true, replaceOnChanges: ["fixedIps"] },
   );
   const instance = new openstack.compute.Instance(
     name,

@@ -47,7 +47,7 @@ export function createPrivateNetwork(
       tags,
     },
     // A network takes its subnets along.
-    { ...opts, deletedWith: network },
+    { ...opts, deletedWith: network, deleteBeforeReplace: true },
   );
   const routed =
     router === undefined

@@ -59,7 +59,7 @@ export function decideLease(leases: readonly Lease[], request: LeaseRequest): Le
     const reservation = instanceReservation(lease);
     return (
       reservation !== undefined &&
-      reservation.amount === request.amount &&
+      (reservation.amount ?? 0) >= request.amount &&
       requestedFlavor(reservation).id === request.flavorId
     );
   });

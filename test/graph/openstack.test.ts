@@ -175,6 +175,11 @@ describe("machines of an OpenStack environment", () => {
     expect(first.deleteBeforeReplace).toBe(true);
     expect(first.replaceOnChanges).toEqual(["imageId", "imageName"]);
     expect(graph.get("machines-node1-private").deleteBeforeReplace).toBe(true);
+    // Another address is another machine: a running one would keep the old.
+    expect(graph.get("machines-node1-private").replaceOnChanges).toEqual(["fixedIps"]);
+    for (const name of ["machines-subnet", "machines-floating-ip-port"]) {
+      expect(graph.get(name).deleteBeforeReplace, name).toBe(true);
+    }
   });
 });
 

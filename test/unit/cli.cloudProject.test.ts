@@ -32,6 +32,22 @@ describe("orphans of a killed run", () => {
     ).toEqual(["net2", "server2"]);
   });
 
+  it("are also what the state knows and was not made whole, whatever became of it then", () => {
+    const half = {
+      id: "port1",
+      name: "machines-node1-shared",
+      urn: "urn:port",
+      unfinished: "creation",
+    } as const;
+    const changed = { id: "net1", name: "machines-network", urn: "urn:net", unfinished: "change" } as const;
+    const resources = { ...existing.resources, ports: [half], networks: [changed] };
+    expect(
+      orphansOf([remain("port", "port1"), remain("network", "net1")], { ...existing, resources }).map(
+        ({ id }) => id,
+      ),
+    ).toEqual(["port1"]);
+  });
+
   it("are never somebody else's port on our network, a router's interface, or a lease that is taken over by name", () => {
     expect(
       orphansOf(

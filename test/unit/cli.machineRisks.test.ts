@@ -5,6 +5,7 @@ import type { Change } from "../../tools/cli/changes";
 import { machineRisks, renderRisks } from "../../tools/cli/machineRisks";
 
 const INSTANCE = "openstack:compute/instance:Instance";
+const LEASE = "gourmetgram:openstack:Lease";
 const spec = parseEnvironment({ infra: { kind: "openstack" } }, "lab");
 const storageOnNode2 = parseEnvironment(
   {
@@ -45,12 +46,40 @@ describe("changes of machines", () => {
   });
 
   it.each([
-    ["its port", "machines-node1-private", "openstack:networking/port:Port"],
-    ["the network", "machines-network", "openstack:networking/network:Network"],
-    ["the lease", "machines-lease", "gourmetgram:openstack:Lease"],
-  ])("of the first control plane together with %s lose them", (_, name, type) => {
-    const risks = machineRisks([change("replace", "machines-node1"), change("replace", name, type)], spec);
+    ["its port", "replace", "machines-node1-private", "openstack:networking/port:Port"],
+    ["its port, which is gone", "create", "machines-node1-private", "openstack:networking/port:Port"],
+    ["the network", "replace", "machines-network", "openstack:networking/network:Network"],
+    ["the subnet", "replace", "machines-subnet", "openstack:networking/subnet:Subnet"],
+    ["the lease", "replace", "machines-lease", LEASE],
+  ])("of the first control plane together with %s lose them", (_, op, name, type) => {
+    const risks = machineRisks([change("replace", "machines-node1"), change(op, name, type)], spec);
     expect(risks).toMatchObject([{ node: "node1", loses: true }]);
+  });
+
+  it("of a pool's lease are about that pool only", () => {
+    const gpu = parseEnvironment(
+      {
+        infra: { kind: "openstack", pools: { default: {}, gpu: { lease: {} } } },
+        nodes: {
+          node1: { role: "controlPlane", address: "192.168.1.11" },
+          node2: { address: "192.168.1.12", pool: "gpu" },
+        },
+      },
+      "lab",
+    );
+    const risks = machineRisks(
+      [
+        change("replace", "machines-gpu-lease", LEASE, ["amount"]),
+        change("replace", "machines-node1"),
+        change("replace", "machines-node2", INSTANCE, ["flavorId"]),
+      ],
+      gpu,
+    );
+    expect(risks.map(({ node, loses }) => [node, loses])).toEqual([
+      ["node1", false],
+      ["node2", true],
+    ]);
+    expect(risks[1]?.text).toContain("infra.pools.<pool>.lease, nodes.<node>.pool");
   });
 
   it("of a node that keeps volumes are a loss, replaced or removed", () => {

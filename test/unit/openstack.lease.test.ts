@@ -3,7 +3,7 @@ import { bestLease, leaseDate, parseLeaseDate } from "../../infra/openstack/api/
 import { checkLeaseTime, describeDuration } from "../../infra/openstack/leaseTime";
 import { decideLease, laterEnd } from "../../infra/openstack/obtainLease";
 import { leasesOf, renderLeases } from "../../tools/cli/lease";
-import { checkCall } from "../../tools/provider/calls";
+import { checkCall, diffCall } from "../../tools/provider/calls";
 import { lease as kind, leaseDrift } from "../../tools/provider/lease";
 import { aLease } from "../support/openstackShapes";
 
@@ -39,9 +39,11 @@ describe("which lease is the environment's", () => {
     expect(decideLease([], request)).toEqual({ action: "create", remove: [] });
   });
 
-  test("a live one of another flavor or number is not touched", () => {
+  test("a live one of another flavor or for fewer instances is not touched, one for more is taken", () => {
     const other = aLease("a", {}, "large");
     expect(decideLease([other], request)).toEqual({ action: "refuse", lease: other });
+    const more = aLease("a", {}, "medium", 4);
+    expect(decideLease([more], request)).toEqual({ action: "take", lease: more });
     const fewer = aLease("a", {}, "medium", 2);
     expect(decideLease([fewer], request)).toEqual({ action: "refuse", lease: fewer });
     const hosts = aLease("a", {
@@ -110,6 +112,17 @@ describe("the resource", () => {
       "amount is 0; allowed are 1 and more",
       "hours is 0; allowed are 1 to 8784 hours",
     ]);
+  });
+
+  test("stays with fewer instances, and is made anew for more", async () => {
+    const drift = { ...kind, drift: async () => [] };
+    const change = async (amount: number) => {
+      const context = { urn: "", progress: () => undefined, info: () => undefined };
+      const { properties } = await diffCall(drift, state, inputs, { ...inputs, amount }, context);
+      return properties;
+    };
+    expect(await change(2)).toEqual({});
+    expect(await change(4)).toEqual({ amount: { action: "replace", input: true } });
   });
 
   test("is made anew when it is gone, ended or failed, and says so", () => {

@@ -172,9 +172,9 @@ describe("flavors and image", () => {
     expect(check({ status: "deactivated" }).found).toBe("deactivated");
     expect(check({ min_disk: 41 }).problem?.problem).toContain("needs a disk of 41 GiB, flavor m1.medium");
     expect(check({ virtual_size: 41 * 2 ** 30 }).ok).toBe(false);
-    expect(check({ min_disk: 20 }, aSpec({ bootVolume: { size: 10, discard: false } })).problem?.problem).toContain(
-      "bootVolume",
-    );
+    expect(
+      check({ min_disk: 20 }, aSpec({ bootVolume: { size: 10, discard: false } })).problem?.problem,
+    ).toContain("bootVolume");
     expect(check({ min_ram: 8192 }).problem?.problem).toContain("needs 8192 MiB of memory");
     const twice = checkImage(aSpec(), threeNodes, [image, { ...image, id: "j" }], flavors, []);
     expect(twice.problem?.allowed).toBe("i, j");

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Server } from "../../infra/openstack/api/compute";
 import { compareWithCloud } from "../../infra/openstack/drift";
-import { EXISTING_KINDS, NOTHING_EXISTS, nothingExists } from "../../infra/openstack/existing";
+import { EXISTING_KINDS, existingIds, NOTHING_EXISTS, nothingExists } from "../../infra/openstack/existing";
 import { selectRemains } from "../../infra/openstack/remains";
 import { environmentMark, MARK_KEY } from "../../infra/openstack/spec";
 import { existingOf } from "../../tools/cli/openstackState";
@@ -156,29 +156,84 @@ describe("the state", () => {
     );
   });
 
-  test("is compared with the cloud: what is gone, what failed", () => {
+  test("tells what was not made or not changed to the end", () => {
+    const failed = (id: string, modified: string) =>
+      resource("openstack:networking/port:Port", id, { initErrors: ["500"], created: "10:00", modified });
+    const existing = existingOf({
+      version: 3,
+      deployment: {
+        resources: [
+          failed("made", "10:00"),
+          failed("changed", "11:00"),
+          resource("openstack:networking/port:Port", "whole", { initErrors: [] }),
+        ],
+      },
+    });
+    expect(existing.resources.ports.map(({ id, unfinished }) => [id, unfinished])).toEqual([
+      ["made", "creation"],
+      ["changed", "change"],
+      ["whole", undefined],
+    ]);
+    expect([...existingIds(existing, "ports", "whole")]).toEqual(["changed", "whole"]);
+  });
+
+  test("tells where it is, and which port a floating IP leads to", () => {
+    const existing = existingOf({
+      version: 3,
+      deployment: {
+        resources: [
+          resource("openstack:compute/instance:Instance", "s1", { outputs: { region: "R" } }),
+          resource("openstack:networking/port:Port", "p1", { outputs: { tenantId: "t", region: "R" } }),
+          resource("openstack:networking/floatingIpAssociate:FloatingIpAssociate", "f1", {
+            outputs: { portId: "p1" },
+          }),
+        ],
+      },
+    });
+    expect(existing.place).toEqual({ project: "t", region: "R" });
+    expect([...existingIds(existing, "floatingIpAssociations")]).toEqual(["f1/p1"]);
+    expect(existingOf(exported).place).toBeUndefined();
+  });
+
+  test("is compared with the cloud: what is gone, what is half done, what failed", () => {
     const state = (id: string) => ({ id, name: id, urn: `urn:${id}` });
     const existing = {
       ...NOTHING_EXISTS,
       resources: {
         ...NOTHING_EXISTS.resources,
-        servers: [state("ok"), state("gone"), state("broken")],
-        ports: [state("p")],
+        servers: [
+          state("ok"),
+          state("gone"),
+          state("broken"),
+          { ...state("half"), unfinished: "creation" as const },
+        ],
+        ports: [state("p"), { ...state("q"), unfinished: "change" as const }],
+        floatingIpAssociations: [state("f/p"), state("f/q")],
         keypairs: [state("not looked at")],
       },
     };
     const servers: Server[] = [
       aServer("ok"),
       aServer("broken", { status: "ERROR", fault: { message: "No valid host was found." } }),
+      aServer("half", { status: "ERROR" }),
     ];
-    const cloud = { servers: new Set(["ok", "broken"]), ports: new Set<string>() };
+    const cloud = {
+      servers: new Set(["ok", "broken", "half"]),
+      ports: new Set(["q"]),
+      floatingIpAssociations: new Set(["f/q"]),
+    };
     expect(compareWithCloud(existing, cloud, servers)).toEqual({
       missing: [
         { ...state("p"), kind: "ports" },
+        { ...state("f/p"), kind: "floatingIpAssociations" },
         { ...state("gone"), kind: "servers" },
       ].sort(
         (left, right) => EXISTING_KINDS.indexOf(left.kind as any) - EXISTING_KINDS.indexOf(right.kind as any),
       ),
+      unfinished: [
+        { ...state("q"), unfinished: "change", kind: "ports" },
+        { ...state("half"), unfinished: "creation", kind: "servers" },
+      ],
       failed: [{ ...state("broken"), fault: "No valid host was found." }],
     });
   });

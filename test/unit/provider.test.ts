@@ -74,6 +74,26 @@ describe("diff", () => {
     });
   });
 
+  test("lets a field decide by what the thing has, which is not what was wished for last", async () => {
+    const growing: ResourceKind = {
+      ...sample,
+      fields: {
+        size: {
+          type: "integer",
+          onChange: (has: number, wanted: number) => (wanted > has ? "replace" : "keep"),
+        },
+      },
+    };
+    const change = async (wishedLast: number, wanted: number) =>
+      (await diffCall(growing, { size: 3, result: "" }, { size: wishedLast }, { size: wanted }, context))
+        .properties;
+    expect(await change(3, 2)).toEqual({});
+    expect(await change(2, 3)).toEqual({});
+    expect(await change(2, 4)).toEqual({ size: { action: "replace", input: true } });
+    const kept = await updateCall(growing, { size: 3, result: "" }, { size: 2 }, true, context);
+    expect(kept.size).toBe(3);
+  });
+
   test("counts an unknown value as changed", async () => {
     const news = { ...inputs, changed: UNKNOWN };
     expect((await diffCall(sample, state, inputs, news, context)).properties).toHaveProperty("changed");

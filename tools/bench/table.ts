@@ -16,13 +16,19 @@ export function median(values: readonly number[]): number {
     : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 }
 
+/** True when there is a bar and the median is above it. */
+export function missesBar({ values, bar }: Measurement): boolean {
+  return bar !== undefined && median(values) > bar;
+}
+
 /** A Markdown table: what, median, lowest to highest, bar and whether it is met. */
 export function renderTable(rows: readonly Measurement[]): string {
-  const lines = rows.map(({ what, values, unit, bar }) => {
+  const lines = rows.map((row) => {
+    const { what, values, unit, bar } = row;
     const middle = median(values);
     const spread =
       values.length > 1 ? `${Math.min(...values).toFixed(2)} - ${Math.max(...values).toFixed(2)}` : "";
-    const verdict = bar === undefined ? "" : `<= ${bar} ${unit}: ${middle <= bar ? "met" : "MISSED"}`;
+    const verdict = bar === undefined ? "" : `<= ${bar} ${unit}: ${missesBar(row) ? "MISSED" : "met"}`;
     return `| ${what} | ${middle.toFixed(2)} ${unit} | ${spread} | ${verdict} |`;
   });
   return ["| what | median | lowest - highest | bar |", "|---|---|---|---|", ...lines].join("\n");

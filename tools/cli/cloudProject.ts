@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import { homeNode } from "../../components/homeNode";
+import { ProblemsError } from "../../components/problems";
 import { readCloud } from "../../infra/openstack/api/clouds";
 import { listSecurityGroupRules } from "../../infra/openstack/api/network";
 import { openSession, type Session } from "../../infra/openstack/api/session";
@@ -36,6 +37,7 @@ export interface CloudProject {
 export async function checkProject(spec: OpenStackEnvironmentSpec, print: Print): Promise<CloudProject> {
   const session = await openProject(spec.infra.cloud);
   const existing = existingOf(readOwnState(statePaths(), spec.name));
+  refuseOtherPlace(session, spec, existing);
   const rows = await preflight({ session, spec, existing });
   const failed = rows.filter(({ ok }) => !ok).length;
   if (failed > 0) {
@@ -47,6 +49,32 @@ export async function checkProject(spec: OpenStackEnvironmentSpec, print: Print)
   // The first time it is worth seeing what was looked at.
   if (nothingExists(existing)) print(renderPreflight(rows));
   return { session, spec, existing };
+}
+
+/**
+ * Elsewhere nothing of the environment is found: all of it would be made a second time, and nobody would know of the first any more.
+ *
+ * @throws ProblemsError when the state is about another project or region
+ */
+function refuseOtherPlace(
+  session: Session,
+  spec: OpenStackEnvironmentSpec,
+  { place }: ExistingResources,
+): void {
+  const { cloud, projectId, projectName } = session;
+  const project = place !== undefined && place.project !== projectId;
+  const region = place?.region !== undefined && cloud.region !== undefined && place.region !== cloud.region;
+  if (!project && !region) return;
+  throw new ProblemsError(`cloud "${cloud.name}"`, [
+    {
+      path: "infra.cloud",
+      value: cloud.name,
+      problem: project
+        ? `leads to project ${projectName} (${projectId}), but all that "${spec.name}" has is in project ${place.project}`
+        : `leads to region ${cloud.region}, but all that "${spec.name}" has is in region ${place?.region}`,
+      next: `name the entry of clouds.yaml it was made with; to move, run npm run destroy -- ${spec.name} there first`,
+    },
+  ]);
 }
 
 /** All checks of the project, passed and failed. */
@@ -73,7 +101,7 @@ export async function preflight({ session, spec, existing }: CloudProject): Prom
 
 /** What differs between the state and the project, and what an `up` has to do about it before it starts. */
 export interface CloudFindings {
-  /** Resources of the state that are gone, to be refreshed out of it. */
+  /** Resources of the state that are gone or are not what it says, to be refreshed. */
   readonly missing: readonly string[];
   /** URNs of instances that failed, to be replaced. */
   readonly failed: readonly string[];
@@ -82,8 +110,8 @@ export interface CloudFindings {
 }
 
 /**
- * Brings state and project together as far as that is safe: what a killed run made without the state learning of it is removed, what
- * was removed behind our back and what failed is named.
+ * Brings state and project together as far as that is safe: what a run made that was killed or failed in the middle of it is removed,
+ * what was removed behind our back and what failed is named.
  */
 export async function settleProject(
   { session, spec, existing }: CloudProject,
@@ -120,18 +148,21 @@ const KINDS: Readonly<Record<Remain["kind"], ExistingKind | undefined>> = {
   lease: undefined,
 };
 
-/** What bears the environment's mark or name and is not in its state: made by a run that was killed before it could write it down. */
+/**
+ * What bears the environment's mark or name and is not in its state, made by a run that was killed before it could write it down, or
+ * is there as something that was not made whole.
+ */
 export function orphansOf(remains: readonly Remain[], existing: ExistingResources): Remain[] {
   return remains.filter(({ kind, id, foundBy }) => {
     const known = KINDS[kind];
-    return known !== undefined && foundBy !== "place" && !existingIds(existing, known).has(id);
+    return known !== undefined && foundBy !== "place" && !existingIds(existing, known, "whole").has(id);
   });
 }
 
 async function removeOrphans(session: Session, orphans: readonly Remain[], print: Print): Promise<void> {
   if (orphans.length === 0) return;
   const names = orphans.map(({ kind, name }) => `${kind} ${name}`).join(", ");
-  print(`A killed run made what the state does not know: ${names}. Removing it.`);
+  print(`A run that was killed or failed left unfinished: ${names}. Removing it.`);
   await removeRemains(session, orphans, { onProgress: print });
 }
 
@@ -156,12 +187,16 @@ function findingsOf(drift: Drift, spec: OpenStackEnvironmentSpec, print: Print):
   for (const { kind, name } of drift.missing) {
     print(`${name} is gone from the project (${kind}) and is made again.`);
   }
+  for (const { kind, name, unfinished } of drift.unfinished) {
+    if (unfinished === "change")
+      print(`${name} (${kind}) was not changed to the end; looking at what it is.`);
+  }
   for (const { name, fault } of drift.failed) {
     print(`${name} failed and is made anew: ${fault}`);
   }
   const home = `machines-${homeNode(spec.nodes)}`;
   return {
-    missing: drift.missing.map(({ urn }) => urn),
+    missing: [...drift.missing, ...drift.unfinished].map(({ urn }) => urn),
     failed: drift.failed.map(({ urn }) => urn),
     homeIsGone: drift.missing.some(({ kind, name }) => kind === "servers" && name === home),
   };

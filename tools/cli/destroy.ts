@@ -8,7 +8,15 @@ import { withExamples } from "./examples";
 import { renderLeftovers } from "./leftovers";
 import { runGraph } from "./operation";
 import { loadCloudProject, loadPreflight } from "./partners";
-import { openStack, openState, pluginsOf, printProgress, stackArguments } from "./prepare";
+import {
+  GONE_OPTION,
+  giveUpHosts,
+  openStack,
+  openState,
+  pluginsOf,
+  printProgress,
+  stackArguments,
+} from "./prepare";
 import { seconds } from "./progress";
 import { DEFAULT_STACK } from "./project";
 import { projectSettings, readSettingsFile } from "./settings";
@@ -16,6 +24,7 @@ import { removeSnapshots } from "./state";
 
 interface DestroyOptions {
   readonly yes: boolean;
+  readonly gone: readonly string[];
 }
 
 /** `npm run destroy`: removes an environment, then looks whether anything of it is left on this host. */
@@ -26,6 +35,7 @@ export function createDestroyCommand(): Command {
     )
     .argument("[stack]", "environment", DEFAULT_STACK)
     .option("-y, --yes", "do not ask", false)
+    .option(...GONE_OPTION)
     .action(destroy);
   return withExamples(command, [
     ["npm run destroy", "asks first"],
@@ -39,6 +49,7 @@ async function destroy(stack: string, options: DestroyOptions): Promise<void> {
   const kind = kindOf(projectSettings(file.content["config"])["infra"], "local");
   const access = await openStack(stack, printProgress, pluginsOf(kind));
   const state = await openState(access, false);
+  await giveUpHosts(access, options.gone);
   const resources = state?.resources ?? 0;
   refuseProtected(stack, state?.protectedNames ?? []);
   if (resources > 0) {

@@ -1,5 +1,6 @@
 import { homeNode } from "../../components/homeNode";
-import type { EnvironmentSpec } from "../../stacks/spec";
+import { DEFAULT_POOL } from "../../stacks/infraFields";
+import { type EnvironmentSpec, isOpenStack } from "../../stacks/spec";
 import type { Change } from "./changes";
 import { nodeOfMachine } from "./pending";
 
@@ -33,10 +34,18 @@ export function machineRisks(changes: readonly Change[], spec: EnvironmentSpec):
     }
     if (change.op !== "replace" && change.op !== "delete") return [];
     const verb = change.op === "replace" ? "is made anew" : "is removed";
+    const lease = change.op === "replace" ? changes.find((other) => isLeaseOf(other, node, spec)) : undefined;
+    if (lease?.properties.includes("amount")) {
+      return [
+        { node, loses: true, text: `${node} ${verb}: its lease is made anew for more instances, ${WAY_OUT}` },
+      ];
+    }
     if (node === home && change.op === "replace") {
-      const uprooted = changes.some(({ op, type, urn }) => op === "replace" && isBelow(type, urn, node));
+      const network = changes.some((other) => isBelow(other, node));
+      const uprooted = network || lease !== undefined;
+      const cause = network ? "its network changes too" : "its lease is made anew";
       const text = uprooted
-        ? "its network changes too, so etcd and the volumes on it are lost"
+        ? `${cause}, so etcd and the volumes on it are lost`
         : "etcd and the volumes on it are taken along, it keeps its address; meanwhile the cluster does not answer";
       return [{ node, loses: uprooted, text: `${node} ${verb}${why}: ${text}` }];
     }
@@ -47,9 +56,22 @@ export function machineRisks(changes: readonly Change[], spec: EnvironmentSpec):
   });
 }
 
-/** True for what a machine stands on: with a new one of it, the old machine ends without a word. */
-function isBelow(type: string, urn: string, node: string): boolean {
-  if (type === "gourmetgram:openstack:Lease" || type === "openstack:networking/network:Network") return true;
+/** Blazar takes more instances only while none runs, and gives no promise that there is room for all of them afterwards. */
+const WAY_OUT =
+  "which ends all that run in it. A new node in a pool of its own, with a lease of its own, leaves them alone: " +
+  "infra.pools.<pool>.lease, nodes.<node>.pool";
+
+/** True for a new lease of the node's pool. */
+function isLeaseOf({ op, type, urn }: Change, node: string, spec: EnvironmentSpec): boolean {
+  if (op !== "replace" || type !== "gourmetgram:openstack:Lease" || !isOpenStack(spec)) return false;
+  const pool = spec.nodes[node]?.pool ?? DEFAULT_POOL;
+  return urn.endsWith(pool === DEFAULT_POOL ? "::machines-lease" : `::machines-${pool}-lease`);
+}
+
+/** True for the network a machine is on: with a new one, nobody reaches the old machine any more. */
+function isBelow({ op, type, urn }: Change, node: string): boolean {
+  if (op !== "replace" && op !== "create") return false;
+  if (/^openstack:networking\/(network|subnet):/.test(type)) return true;
   return type === "openstack:networking/port:Port" && urn.includes(`::machines-${node}-`);
 }
 

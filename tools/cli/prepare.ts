@@ -14,6 +14,7 @@ import { cacheRoot } from "../cache/paths";
 import type { CloudProject } from "./cloudProject";
 import { CommandError, ExitCode } from "./commandError";
 import { type Engine, runEngine } from "./engine";
+import { withoutGivingBack } from "./hostSteps";
 import { clearStaleLocks, describeLock, findLocks, lockState } from "./locks";
 import { readLoginKey } from "./loginKey";
 import {
@@ -190,6 +191,19 @@ export async function announceBuild(what: string, plan: BuildPlan, print: Print)
   );
 }
 
+/** Option of commands that would give machines back which existed before the environment. */
+export const GONE_OPTION = [
+  "--gone <node>",
+  "this machine, which existed before, is gone for good: do not try to give it back; can be given again",
+  (node: string, nodes: readonly string[]) => [...nodes, node],
+  [] as readonly string[],
+] as const satisfies [
+  string,
+  string,
+  (node: string, nodes: readonly string[]) => readonly string[],
+  readonly string[],
+];
+
 /** The state of an environment, unlocked and without leftovers of killed runs. */
 export interface OpenState {
   /** What no destroy may remove. */
@@ -261,6 +275,24 @@ export async function exportState(access: StackAccess): Promise<ExportedDeployme
     return undefined;
   }
   throw new CommandError(`The state of "${access.stack}" cannot be read:\n${result.stderr.trim()}`);
+}
+
+/**
+ * Machines that existed before the environment and are gone for good: the state no longer asks to give them back over SSH.
+ *
+ * @throws CommandError when one of them is no such machine
+ */
+export async function giveUpHosts(access: StackAccess, nodes: readonly string[]): Promise<void> {
+  if (nodes.length === 0) return;
+  const exported = await exportState(access);
+  const changed = exported === undefined ? undefined : withoutGivingBack(exported, nodes);
+  if (changed === undefined) {
+    throw new CommandError(
+      `--gone ${nodes.join(", ")}: the environment has no machine of that name that existed before it.`,
+      ExitCode.refused,
+    );
+  }
+  await importState(access, changed);
 }
 
 async function importState(access: StackAccess, deployment: ExportedDeployment): Promise<void> {

@@ -14,6 +14,8 @@ import {
   checkExistingHosts,
   checkMachines,
   checkSettings,
+  GONE_OPTION,
+  giveUpHosts,
   openStack,
   openState,
   pluginsOf,
@@ -33,6 +35,7 @@ interface UpOptions {
   readonly refresh: boolean;
   readonly replace: readonly string[];
   readonly discard: boolean;
+  readonly gone: readonly string[];
 }
 
 /** `npm run up`: makes an environment, or changes it to what its settings say. */
@@ -50,6 +53,7 @@ export function createUpCommand(): Command {
       [] as readonly string[],
     )
     .option("--refresh", "compare the state with what is really there first", false)
+    .option(...GONE_OPTION)
     .option("--discard", "go on where data on a machine would be lost", false)
     .action(up);
   return withExamples(command, [
@@ -68,6 +72,7 @@ async function up(stack: string, options: UpOptions): Promise<void> {
   await checkExistingHosts(spec, opened, file);
   let access = await withBundle(opened, spec.infra.kind);
   const state = await openState(access, true);
+  await giveUpHosts(access, options.gone);
   const resources = state?.resources ?? 0;
   const stackArgs = stackArguments(access, file);
   const findings = project && (await loadCloudProject().settleProject(project, printProgress));

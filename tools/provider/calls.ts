@@ -1,4 +1,4 @@
-import { changedFields, checkFields, containsUnknown, type FieldFailure } from "./fields";
+import { changedFields, checkFields, consequenceOf, containsUnknown, type FieldFailure } from "./fields";
 import type { CallContext, Properties, ResourceKind } from "./resourceKind";
 import { UNKNOWN, unwrapSecrets, wrapSecrets } from "./values";
 
@@ -27,8 +27,8 @@ export async function diffCall(
   context: CallContext,
 ): Promise<Difference> {
   const state = unwrapSecrets(oldState).plain;
-  const before = { ...state, ...unwrapSecrets(oldInputs).plain };
-  const changed = changedFields(kind.fields, before, unwrapSecrets(newInputs).plain);
+  const inputs = unwrapSecrets(oldInputs).plain;
+  const changed = changedFields(kind.fields, state, inputs, unwrapSecrets(newInputs).plain);
   const properties: Record<string, { action: "update" | "replace"; input: boolean }> = {};
   for (const drift of (await kind.drift?.(state, context)) ?? []) {
     properties[drift.property] = { action: drift.action, input: false };
@@ -63,9 +63,10 @@ export async function updateCall(
   const state = unwrapSecrets(oldState).plain;
   const { plain, secretKeys } = unwrapSecrets(given);
   const kept = Object.fromEntries(
-    Object.keys(kind.fields)
-      .filter((field) => kind.fields[field]?.onChange === "keep" && state[field] !== undefined)
-      .map((field) => [field, state[field]]),
+    Object.entries(kind.fields)
+      .filter(([name, field]) => consequenceOf(field, state[name], plain[name]) === "keep")
+      .filter(([name]) => state[name] !== undefined)
+      .map(([name]) => [name, state[name]]),
   );
   if (preview || containsUnknown(plain)) {
     const renewed = Object.fromEntries((kind.renewedByUpdate ?? []).map((output) => [output, UNKNOWN]));

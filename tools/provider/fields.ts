@@ -1,10 +1,13 @@
 import { UNKNOWN } from "./values";
 
+/** What a change means; "keep": it matters for the next creation only and is no difference for what exists. */
+export type Consequence = "update" | "replace" | "keep";
+
 /** How one input is checked, and what a change of it means. */
 export interface Field {
   readonly type: "string" | "integer" | "strings" | "stringMap";
-  /** "keep": a change matters for the next creation only and is no difference for what exists. */
-  readonly onChange: "update" | "replace" | "keep";
+  /** A function is told what the thing has now, in the state, and what is wanted. */
+  readonly onChange: Consequence | ((has: never, wanted: never) => Consequence);
   /** Makes the field optional. */
   readonly default?: unknown;
   /** Says what is wrong with a value of the right type, or nothing. Never repeats a secret. */
@@ -69,17 +72,29 @@ export function containsUnknown(value: unknown): boolean {
   return Object.values(value).some(containsUnknown);
 }
 
-/** Fields whose value changed, with what that means. A value not known yet counts as changed. */
+/** What it means that the field of a thing that has one value shall have another. */
+export function consequenceOf({ onChange }: Field, has: unknown, wanted: unknown): Consequence {
+  return typeof onChange === "function" ? onChange(has as never, wanted as never) : onChange;
+}
+
+/**
+ * Fields whose value changed, with what that means. A value not known yet counts as changed.
+ *
+ * @param state what the thing has; differs from the former inputs where a change was kept for the next creation
+ */
 export function changedFields(
   fields: Readonly<Record<string, Field>>,
-  before: Readonly<Record<string, unknown>>,
-  after: Readonly<Record<string, unknown>>,
+  state: Readonly<Record<string, unknown>>,
+  inputs: Readonly<Record<string, unknown>>,
+  wanted: Readonly<Record<string, unknown>>,
 ): Record<string, "update" | "replace"> {
   const changed: Record<string, "update" | "replace"> = {};
   for (const [property, field] of Object.entries(fields)) {
-    if (field.onChange !== "keep" && !sameValue(before[property], after[property])) {
-      changed[property] = field.onChange;
-    }
+    const has =
+      typeof field.onChange === "function" ? state[property] : (inputs[property] ?? state[property]);
+    if (sameValue(has, wanted[property])) continue;
+    const consequence = consequenceOf(field, has, wanted[property]);
+    if (consequence !== "keep") changed[property] = consequence;
   }
   return changed;
 }

@@ -22,7 +22,8 @@ export const lease: ResourceKind = {
     flavor: { type: "string", onChange: "replace" },
     amount: {
       type: "integer",
-      onChange: "replace",
+      // Blazar takes another number only with nothing running; what is reserved and not used is no reason to end what runs.
+      onChange: (reserved: number, wanted: number) => (wanted > reserved ? "replace" : "keep"),
       check: (amount: number) => (amount >= 1 ? undefined : `is ${amount}; allowed are 1 and more`),
     },
     hours: {
@@ -109,6 +110,7 @@ function outputsOf(lease: Lease): Properties {
   const reservation = instanceReservation(lease);
   if (reservation === undefined) throw new Error(`The lease ${lease.name} reserves no instances.`);
   return {
+    amount: reservation.amount,
     leaseId: lease.id,
     reservationId: reservation.id,
     flavorId: reservation.flavor_id ?? reservation.id,

@@ -32,8 +32,9 @@ class FakeL3StatusPlugin(base.ServicePluginBase):
             else const.FLOATINGIP_STATUS_DOWN
         )
         try:
+            # In the transaction that changed it: another one would wait for that one's end.
             directory.get_plugin(pc.L3).update_floatingip_status(
-                n_context.get_admin_context(), payload.resource_id, status
+                payload.context.elevated(), payload.resource_id, status
             )
             fip["status"] = status
         except Exception:
