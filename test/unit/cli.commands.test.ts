@@ -55,6 +55,8 @@ describe("every command", () => {
       "bundle",
       "toolchain",
       "leftovers",
+      "audit",
+      "lease",
       "bench",
     ]);
   });

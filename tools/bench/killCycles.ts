@@ -1,7 +1,7 @@
 import type { BenchProject } from "./benchProject";
 import { killSchedule } from "./killSchedule";
 import type { OwnEnvironment } from "./ownEnvironment";
-import { differences } from "./projectThings";
+import { differences, unlike } from "./projectThings";
 
 export interface CyclesArgs {
   readonly environment: OwnEnvironment;
@@ -60,17 +60,6 @@ export async function runCycles(args: CyclesArgs): Promise<number> {
     `${good} of ${args.cycles} cycles: every next run finished, nothing was left, the project is as before`,
   );
   return good;
-}
-
-/** What is in the project beyond what has to be there, and what is missing. Exported for tests. */
-export function unlike(made: readonly string[], wanted: readonly string[]): readonly string[] {
-  const rest = [...wanted];
-  const more = made.filter((thing) => {
-    const at = rest.indexOf(thing);
-    if (at >= 0) rest.splice(at, 1);
-    return at < 0;
-  });
-  return [...more.map((thing) => `too much: ${thing}`), ...rest.map((thing) => `missing: ${thing}`)];
 }
 
 /** One bad cycle must not spoil the next. */

@@ -62,6 +62,17 @@ export function describeThings(
   return [...things, ...opened].sort();
 }
 
+/** What is there beyond what is wanted, and what is missing; something may be there several times. */
+export function unlike(made: readonly string[], wanted: readonly string[]): readonly string[] {
+  const rest = [...wanted];
+  const more = made.filter((thing) => {
+    const at = rest.indexOf(thing);
+    if (at >= 0) rest.splice(at, 1);
+    return at < 0;
+  });
+  return [...more.map((thing) => `too much: ${thing}`), ...rest.map((thing) => `missing: ${thing}`)];
+}
+
 /** Fields of the inventory's lists that say what something is and whose. */
 interface Item {
   readonly id?: string;

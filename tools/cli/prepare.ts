@@ -1,7 +1,10 @@
 import { existsSync, readFileSync, rmSync, statfsSync } from "node:fs";
+import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { formatProblem, type Problem, ProblemsError } from "../../components/problems";
 import { formatBytes } from "../../components/quantity";
+import { cloudsFile } from "../../infra/openstack/api/clouds";
+import { CLOUDS_FILE_VARIABLE } from "../../infra/openstack/api/foreignVariables";
 import {
   type EnvironmentSpec,
   type InfraKind,
@@ -33,6 +36,7 @@ import {
   withoutPendingOperations,
 } from "./pending";
 import { seconds } from "./progress";
+import { PROJECT_ROOT } from "./project";
 import { parseSettings, readSettingsFile, type SettingsFile } from "./settings";
 import {
   backendVariables,
@@ -144,9 +148,19 @@ export async function openStack(
   const toolchainModule = loadToolchain();
   await announceBuild("the engine and its plugins", await toolchainModule.planToolchain({ plugins }), print);
   const toolchain = await withSteps(print, (report) => toolchainModule.ensureToolchain({ report, plugins }));
-  const environment = { ...toolchain.env, ...backendVariables(paths) };
+  const environment = {
+    ...toolchain.env,
+    ...backendVariables(paths),
+    ...(plugins.includes("openstack") ? cloudVariables() : {}),
+  };
   const engine = { pulumi: toolchain.pulumi, environment, runsFolder: paths.runs };
   return { stack, paths, engine, offlineNotice: toolchain.notice };
+}
+
+/** The provider looks in other places than its makers' other tools do (not in $HOME): it is told the file. */
+function cloudVariables(): Record<string, string> {
+  const file = cloudsFile({ env: process.env, cwd: PROJECT_ROOT, home: homedir() });
+  return file === undefined ? {} : { [CLOUDS_FILE_VARIABLE]: file };
 }
 
 /** Makes sure of the bundle and tells the program where it is. Machines alone, other than local ones, need none. */

@@ -34,10 +34,15 @@ export function readCloud(name: string, location: CloudsLocation): CloudConfig {
   return parseCloud(name, isMapping(secure) ? merge(entry, secure) : entry, file, location.home);
 }
 
+/** The clouds.yaml that `readCloud` reads; `undefined` when there is none. */
+export function cloudsFile(location: CloudsLocation): string | undefined {
+  const override = location.env[CLOUDS_FILE_VARIABLE];
+  return override ? resolve(location.cwd, override) : firstExisting("clouds", location);
+}
+
 /** Names of the entries of clouds.yaml, or none when there is no such file. */
 export function cloudNames(location: CloudsLocation): readonly string[] {
-  const override = location.env[CLOUDS_FILE_VARIABLE];
-  const file = override ? resolve(location.cwd, override) : firstExisting("clouds", location);
+  const file = cloudsFile(location);
   return file === undefined || !existsSync(file) ? [] : Object.keys(cloudsOf(readYaml(file)));
 }
 
