@@ -6,6 +6,8 @@ interface Step {
   readonly name: string;
   readonly file?: string;
   readonly args?: readonly string[];
+  /** The file is a bash script. */
+  readonly bash?: boolean;
   readonly shellcheck?: boolean;
 }
 export function nodeProblem(version: string): string | undefined;

@@ -139,6 +139,11 @@ export function planCommand(command, args) {
       return { compile: true, steps: [vitest(["e2e"])] };
     case "golden":
       return { compile: true, steps: [vitest(["golden"], "--update")] };
+    case "testcloud":
+      return {
+        compile: true,
+        steps: [{ name: "test cloud", file: "test/openstack/cloud.sh", bash: true, args }],
+      };
     case "mutate":
       return { compile: true, steps: [{ name: "mutations", file: "build/tools/mutate.js", args }] };
     case "check":
@@ -164,7 +169,7 @@ async function main(argv) {
   const [command, ...args] = argv;
   const plan = planCommand(command, args);
   if (plan === undefined) {
-    const known = [...CLI_COMMANDS, "build", "test", "e2e", "golden", "mutate", "check"];
+    const known = [...CLI_COMMANDS, "build", "test", "e2e", "golden", "mutate", "testcloud", "check"];
     fail(`Unknown command ${JSON.stringify(command ?? "")}. Known: ${known.join(", ")}. Example: npm run up`);
   }
   await install(root);
@@ -256,7 +261,8 @@ async function runStep(root, step) {
   }
   // Output.toString() then throws instead of giving a text that would pass as a value.
   const env = { ...process.env, PULUMI_ERROR_OUTPUT_STRING: "1" };
-  return await ended(spawn(process.execPath, [file, ...step.args], { cwd: root, stdio: "inherit", env }));
+  const program = step.bash ? "bash" : process.execPath;
+  return await ended(spawn(program, [file, ...step.args], { cwd: root, stdio: "inherit", env }));
 }
 
 /** Exit code of a child; 128 + signal number when a signal ended it. Ctrl-C goes to the child, which decides. */
