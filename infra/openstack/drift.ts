@@ -121,8 +121,7 @@ export function compareWithCloud(
   const isThere = ({ kind, id }: KnownResource) => cloud[kind]?.has(id) ?? true;
   const failed = existing.resources.servers.flatMap((resource) => {
     const server = servers.find(({ id }) => id === resource.id);
-    // One that was never whole is removed as such.
-    return server?.status === "ERROR" && resource.unfinished !== "creation"
+    return server?.status === "ERROR"
       ? [{ ...resource, fault: server.fault?.message ?? "no reason given" }]
       : [];
   });

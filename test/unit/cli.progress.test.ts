@@ -168,8 +168,24 @@ describe("errors of a run", () => {
     ["the stack is currently locked by 1 lock(s)", "Another run holds the lock."],
     ["There is no bundle on this host", "Run: npm run bundle"],
     ["incorrect passphrase", "Set PULUMI_CONFIG_PASSPHRASE_FILE"],
+    ['{"forbidden": {"message": "Quota exceeded for instances"}}', "A limit of the project is reached."],
+    ["Error waiting for instance (1) to become ready: unexpected state 'ERROR'", "The cloud could not start"],
+    ["Error creating OpenStack server: Internal Server Error", "A service of the cloud failed"],
+    [
+      "Error creating openstack_networking_port_v2: got 502, but got 502 instead",
+      "A service of the cloud failed",
+    ],
   ])("name the cause: %s", (message, next) => {
     expect(failuresOf(error(message)).text).toContain(`next: ${next}`);
+  });
+
+  it("of the OpenStack provider are told once, without its log", () => {
+    const { text, shown } = failuresOf(
+      error("sdk-v2/provider2.go:572: sdk.helper_schema: no room: provider=openstack@3.15.2"),
+      error("1 error occurred:\n\t* no room\n\n"),
+    );
+    expect(shown).toEqual(["error: Machine node2: no room"]);
+    expect(text).not.toContain("provider2.go");
   });
 
   it("of steps that Ctrl-C cut short are known as such", () => {

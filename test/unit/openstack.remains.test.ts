@@ -234,7 +234,10 @@ describe("the state", () => {
         { ...state("q"), unfinished: "change", kind: "ports" },
         { ...state("half"), unfinished: "creation", kind: "servers" },
       ],
-      failed: [{ ...state("broken"), fault: "No valid host was found." }],
+      failed: [
+        { ...state("broken"), fault: "No valid host was found." },
+        { ...state("half"), unfinished: "creation", fault: "no reason given" },
+      ],
     });
   });
 });

@@ -197,7 +197,8 @@ function findingsOf(drift: Drift, spec: OpenStackEnvironmentSpec, print: Print):
   const home = `machines-${homeNode(spec.nodes)}`;
   return {
     missing: [...drift.missing, ...drift.unfinished].map(({ urn }) => urn),
-    failed: drift.failed.map(({ urn }) => urn),
+    // One that was not made to its end was removed as such, so that there is nothing to replace.
+    failed: drift.failed.filter(({ unfinished }) => unfinished !== "creation").map(({ urn }) => urn),
     homeIsGone: drift.missing.some(({ kind, name }) => kind === "servers" && name === home),
   };
 }

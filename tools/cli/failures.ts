@@ -12,10 +12,11 @@ export interface Failure {
 /** Longest part of a failed script that is shown. */
 const MAX_SCRIPT_LENGTH = 80;
 
-/** Errors that say nothing of their own: the engine adds them to every failed run. */
+/** Errors that say nothing of their own: the engine adds them to every failed run, the OpenStack provider logs each before it tells it. */
 const EMPTY_MESSAGES = [
   /^(?:update|preview|destroy|refresh) (?:failed|cancell?ed)$/,
   /^resource .* has a problem$/,
+  /^sdk-v2\/provider2\.go:\d+: /,
 ];
 
 /** What an error means and what helps against it; the first that matches is taken. */
@@ -39,6 +40,23 @@ const KNOWN_CAUSES: readonly { readonly pattern: RegExp; readonly next: string }
   {
     pattern: /no resource plugin|could not find.*plugin|plugin.*not found/i,
     next: "A provider plugin is missing. Run: npm run toolchain",
+  },
+  {
+    pattern: /quota exceeded|OverQuota|overLimit/i,
+    next: "A limit of the project is reached. Remove what it does not need, or ask the site for more; npm run doctor shows what is missing. Then run the same command again.",
+  },
+  {
+    pattern: /unexpected state 'ERROR'/,
+    next: "The cloud could not start the instance. Run the same command again: it tells the cloud's own reason and makes the instance anew.",
+  },
+  {
+    pattern:
+      /openstack[\s\S]*(?:Internal Server Error|temporary condition|but got 5\d\d instead|retries exhausted)/i,
+    next: "A service of the cloud failed, not your settings. Run the same command again: finished steps are kept. If it stays so, ask the site.",
+  },
+  {
+    pattern: /openstack[\s\S]*(?:already allocated|in use)/i,
+    next: "Somebody else has it, or this run itself after an answer was lost. Run the same command again: what is left of this run is removed first, anything else is named.",
   },
   {
     pattern: /There is no bundle|npm run bundle/,
