@@ -17,9 +17,8 @@ const OURS = "bench-os";
 const THEIRS = "bench-tofu";
 const LARGE = "bench-large";
 const NODES = 3;
-/** Flavors of the test cloud; so many nodes are of the smallest. */
+/** The default one, and the smallest of the test cloud that a control plane fits in. */
 const FLAVOR = "m1.medium";
-const SMALLEST_FLAVOR = "m1.tiny";
 /** That of our engine, see tools/cli/engine.ts. */
 const PARALLEL = 32;
 /** Room for 50 nodes besides what is there. */
@@ -165,7 +164,7 @@ async function checkAlike(project: BenchProject, { known }: OwnEnvironment): Pro
 /** Previews of a small and a large environment that exist, in turn. */
 async function comparePreviews(runs: number, nodes: number, project: BenchProject): Promise<Measurement[]> {
   const small = new OwnEnvironment(OURS, NODES, FLAVOR);
-  const large = new OwnEnvironment(LARGE, nodes, SMALLEST_FLAVOR);
+  const large = new OwnEnvironment(LARGE, nodes, FLAVOR);
   const seconds = pair();
   const clear = async () => {
     for (const environment of [small, large]) await environment.destroy();

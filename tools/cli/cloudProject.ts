@@ -33,12 +33,17 @@ export interface CloudProject {
   readonly existing: ExistingResources;
 }
 
-/** Opens the project. The state is read from its file: this comes before the engine is there. */
-export async function checkProject(spec: OpenStackEnvironmentSpec, print: Print): Promise<CloudProject> {
-  const session = await openProject(spec.infra.cloud);
+/** Logs in. The state is read from its file: this comes before the engine is there. @throws ProblemsError */
+export async function openCloudProject(spec: OpenStackEnvironmentSpec): Promise<CloudProject> {
   const existing = existingOf(readOwnState(statePaths(), spec.name));
+  const session = await openProject(spec.infra.cloud);
   refuseOtherPlace(session, spec, existing);
-  const rows = await preflight({ session, spec, existing });
+  return { session, spec, existing };
+}
+
+/** @throws CommandError with the table of all checks when one failed */
+export async function checkProject(project: CloudProject, print: Print): Promise<void> {
+  const rows = await preflight(project);
   const failed = rows.filter(({ ok }) => !ok).length;
   if (failed > 0) {
     throw new CommandError(
@@ -47,8 +52,7 @@ export async function checkProject(spec: OpenStackEnvironmentSpec, print: Print)
     );
   }
   // The first time it is worth seeing what was looked at.
-  if (nothingExists(existing)) print(renderPreflight(rows));
-  return { session, spec, existing };
+  if (nothingExists(project.existing)) print(renderPreflight(rows));
 }
 
 /**
@@ -117,6 +121,9 @@ export async function settleProject(
   { session, spec, existing }: CloudProject,
   print: Print,
 ): Promise<CloudFindings> {
+  if (nothingExists(existing) && !existing.pendingOperations) {
+    return { missing: [], failed: [], homeIsGone: false };
+  }
   const [remains, drift] = await Promise.all([
     findRemains(session, spec.name, {
       nodes: Object.keys(spec.nodes),
@@ -124,10 +131,8 @@ export async function settleProject(
     }),
     findDrift(session, existing),
   ]);
-  if (!nothingExists(existing) || existing.pendingOperations) {
-    await removeOrphans(session, orphansOf(remains, existing), print);
-    await removeOrphanRules(session, existing, print);
-  }
+  await removeOrphans(session, orphansOf(remains, existing), print);
+  await removeOrphanRules(session, existing, print);
   return findingsOf(drift, spec, print);
 }
 

@@ -35,6 +35,8 @@ export interface OperationArgs {
   readonly onTick: () => void;
   /** Called when Ctrl-C was passed on (1) and when the engine was told to stop at once (2). */
   readonly onInterrupt: (count: number) => void;
+  /** Ends the run in good order. @default nothing does */
+  readonly signal?: AbortSignal;
 }
 
 /** Operations that may run at the same time: most of them wait for machines, so far more than processors. */
@@ -102,6 +104,7 @@ export async function runOperation(
     args.onStart(child.pid);
   }
   const interrupts = forwardInterrupts(child, args.onInterrupt);
+  args.signal?.addEventListener("abort", () => child.kill("SIGINT"));
   const poll = setInterval(() => {
     reader.read().forEach(args.onEvent);
     args.onTick();

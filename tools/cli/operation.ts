@@ -20,6 +20,8 @@ export interface GraphRun {
   readonly expected?: number;
   /** Sees every event, before progress does. */
   readonly onEvent?: (event: EngineEvent) => void;
+  /** Ends it when its result is of no use any more; nothing is printed from then on. @default nothing does */
+  readonly signal?: AbortSignal;
 }
 
 /** What goes on while no step runs: the program is starting or thinking. */
@@ -46,8 +48,9 @@ export interface GraphRunResult {
 export async function runGraph(
   access: StackAccess,
   run: GraphRun,
-  print: Print = printProgress,
+  printLine: Print = printProgress,
 ): Promise<GraphRunResult> {
+  const print: Print = (line) => run.signal?.aborted || printLine(line);
   const started = Date.now();
   const now = () => (Date.now() - started) / 1000;
   const timingKey = `${run.kind}:${access.stack}`;
@@ -66,6 +69,7 @@ export async function runGraph(
   const result = await runOperation(access.engine, {
     operation: run.operation,
     arguments: run.arguments,
+    ...(run.signal && { signal: run.signal }),
     onStart: (engine) => writeAtomically(note, JSON.stringify({ command: process.pid, engine })),
     onEvent: (event) => {
       run.onEvent?.(event);

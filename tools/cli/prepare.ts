@@ -77,18 +77,32 @@ export function checkSettings(stack: string): {
   return { file, spec: parseSettings(file, stack) };
 }
 
+/** Checks that go on beside other work. */
+export interface OngoingChecks {
+  /** The project, open, when there is one. */
+  readonly project?: CloudProject;
+  /** Settled when all is well. Whoever makes or builds anything waits for it. */
+  readonly passed: Promise<void>;
+}
+
 /**
- * Checks where the machines of the environment are to be: this host, the OpenStack project, or the machines themselves.
+ * Checks where the machines of the environment are to be: this host, the OpenStack project, or the machines themselves. What cannot
+ * even be logged in to is refused at once; the rest of a project's checks take as long as a preview and go on beside it.
  *
- * @returns the project, open, when there is one
- * @throws ProblemsError with all problems
+ * @throws ProblemsError with all problems; so does `passed`
  */
-export async function checkMachines(
+export async function startMachineChecks(
   spec: EnvironmentSpec,
   print: Print = printProgress,
-): Promise<CloudProject | undefined> {
+): Promise<OngoingChecks> {
   if (isLocal(spec)) refuse("this host", loadPreflight().checkLocalHost(spec));
-  return isOpenStack(spec) ? await loadCloudProject().checkProject(spec, print) : undefined;
+  if (!isOpenStack(spec)) return { passed: Promise.resolve() };
+  const { openCloudProject, checkProject } = loadCloudProject();
+  const project = await openCloudProject(spec);
+  const passed = checkProject(project, print);
+  // Told where it is waited for, which may be later than it happens.
+  passed.catch(() => {});
+  return { project, passed };
 }
 
 /**
@@ -137,16 +151,19 @@ export function withVariables(access: StackAccess, variables: Readonly<Record<st
  * Makes sure of the state folder and the engine.
  *
  * @param plugins provider plugins besides those that every environment needs, such as `openstack`
+ * @param before what must be settled before anything is built
  */
 export async function openStack(
   stack: string,
   print: Print = printProgress,
   plugins: readonly string[] = [],
+  before: Promise<void> = Promise.resolve(),
 ): Promise<StackAccess> {
   const paths = statePaths();
   ensureState(paths);
   const toolchainModule = loadToolchain();
-  await announceBuild("the engine and its plugins", await toolchainModule.planToolchain({ plugins }), print);
+  const plan = await toolchainModule.planToolchain({ plugins });
+  await announceBuild("the engine and its plugins", plan, print, before);
   const toolchain = await withSteps(print, (report) => toolchainModule.ensureToolchain({ report, plugins }));
   const environment = {
     ...toolchain.env,
@@ -168,10 +185,11 @@ export async function withBundle(
   access: StackAccess,
   kind: InfraKind = "local",
   print: Print = printProgress,
+  before: Promise<void> = Promise.resolve(),
 ): Promise<StackAccess> {
   if (kind !== "local" && process.env["GOURMETGRAM_UP_TO"] === "machines") return access;
   const bundleModule = loadBundle();
-  await announceBuild("Kubernetes and the platform's images", await bundleModule.planBundle(), print);
+  await announceBuild("Kubernetes and the platform's images", await bundleModule.planBundle(), print, before);
   const bundle = await withSteps(print, (report) => bundleModule.ensureBundle({ report }));
   const environment = {
     ...access.engine.environment,
@@ -182,10 +200,16 @@ export async function withBundle(
 }
 
 /** Tells what is going to be built, and refuses when the disk is too small for it. */
-export async function announceBuild(what: string, plan: BuildPlan, print: Print): Promise<void> {
+export async function announceBuild(
+  what: string,
+  plan: BuildPlan,
+  print: Print,
+  before: Promise<void> = Promise.resolve(),
+): Promise<void> {
   if (plan.missing.length === 0) {
     return;
   }
+  await before;
   const folder = firstExisting(cacheRoot());
   const { bavail, bsize } = statfsSync(folder);
   const free = bavail * bsize;

@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { homeNode } from "../../components/homeNode";
 import type { EnvironmentSpec } from "../../stacks/spec";
 import { ChangeCollector, changesOf } from "./changes";
-import type { CloudFindings } from "./cloudProject";
+import type { CloudFindings, CloudProject } from "./cloudProject";
 import { CommandError, ExitCode } from "./commandError";
 import { withExamples } from "./examples";
 import { type MachineRisk, machineRisks, renderRisks } from "./machineRisks";
@@ -12,7 +12,6 @@ import { loadCloudProject } from "./partners";
 import { nodeOfMachine } from "./pending";
 import {
   checkExistingHosts,
-  checkMachines,
   checkSettings,
   GONE_OPTION,
   giveUpHosts,
@@ -22,6 +21,7 @@ import {
   printProgress,
   type StackAccess,
   stackArguments,
+  startMachineChecks,
   withBundle,
   withVariables,
 } from "./prepare";
@@ -67,28 +67,38 @@ export function createUpCommand(): Command {
 async function up(stack: string, options: UpOptions): Promise<void> {
   const started = Date.now();
   const { file, spec } = checkSettings(stack);
-  const project = await checkMachines(spec);
-  const opened = await openStack(stack, printProgress, pluginsOf(spec.infra.kind));
+  const { project, passed } = await startMachineChecks(spec);
+  const opened = await openStack(stack, printProgress, pluginsOf(spec.infra.kind), passed);
   await checkExistingHosts(spec, opened, file);
-  let access = await withBundle(opened, spec.infra.kind);
+  let access = await withBundle(opened, spec.infra.kind, printProgress, passed);
+  // Opening the state forgets what a killed run was in the middle of; should a check fail, the next run has to know of it still.
+  if (project?.existing.pendingOperations) await passed;
   const state = await openState(access, true);
   await giveUpHosts(access, options.gone);
   const resources = state?.resources ?? 0;
   const stackArgs = stackArguments(access, file);
-  const findings = project && (await loadCloudProject().settleProject(project, printProgress));
-  if (options.discard || findings?.homeIsGone) {
-    access = withVariables(access, { GOURMETGRAM_DISCARD: "1" });
-  }
-  if (findings) await forgetMissing(access, stackArgs, findings);
+  if (options.discard) access = withVariables(access, { GOURMETGRAM_DISCARD: "1" });
   const asked = options.replace.map((node) => machineUrn(node, spec, state?.machines ?? {}));
-  const replaced = [...asked, ...(findings?.failed ?? [])];
-  const replaceArgs = replaced.flatMap((urn) => ["--replace", urn]);
   const created = readTimings(access.paths.timings)[`create:${stack}`];
   let expected = Math.max(resources, Object.keys(created?.finished ?? {}).length);
   // The first time nobody knows how much there is to do, and a wrong plan is best found before anything is made. Elsewhere than on
   // this host a machine that goes takes more along than the user may think.
-  if (options.preview || expected === 0 || spec.infra.kind !== "local") {
-    const plan = await previewChanges(access, [...stackArgs, ...replaceArgs]);
+  const needsPlan = options.preview || expected === 0 || spec.infra.kind !== "local";
+  const early = needsPlan ? startPreview(access, [...stackArgs, ...replacing(asked)]) : undefined;
+  const findings = await settled(project, passed).catch(async (error: Error) => {
+    await early?.stop();
+    throw error;
+  });
+  const outdated = findings !== undefined && findings.missing.length + findings.failed.length > 0;
+  if (outdated) {
+    await early?.stop();
+    if (findings.homeIsGone) access = withVariables(access, { GOURMETGRAM_DISCARD: "1" });
+    await forgetMissing(access, stackArgs, findings);
+  }
+  const replaced = [...asked, ...(findings?.failed ?? [])];
+  if (early) {
+    const again = () => startPreview(access, [...stackArgs, ...replacing(replaced)]);
+    const plan = await (outdated ? again() : early).plan;
     expected = plan.count;
     if (options.preview) {
       printProgress(changesOf(plan));
@@ -103,7 +113,7 @@ async function up(stack: string, options: UpOptions): Promise<void> {
     expected,
     arguments: [
       ...stackArgs,
-      ...replaceArgs,
+      ...replacing(replaced),
       "--yes",
       "--skip-preview",
       "--suppress-outputs",
@@ -115,6 +125,19 @@ async function up(stack: string, options: UpOptions): Promise<void> {
   process.stdout.write(
     `${renderSummary(stack, outputs, { changes: result.changes, took: seconds(took) })}\n`,
   );
+}
+
+/** What an open project has to say, once its checks have passed. */
+async function settled(
+  project: CloudProject | undefined,
+  passed: Promise<void>,
+): Promise<CloudFindings | undefined> {
+  await passed;
+  return project && (await loadCloudProject().settleProject(project, printProgress));
+}
+
+function replacing(urns: readonly string[]): string[] {
+  return urns.flatMap((urn) => ["--replace", urn]);
 }
 
 /** What is gone from the project leaves the state, so that the run makes it again. */
@@ -148,12 +171,41 @@ function refuseLosses(
   );
 }
 
-async function previewChanges(access: StackAccess, stackArgs: readonly string[]): Promise<ChangeCollector> {
+/** A preview that goes on beside other work. */
+interface RunningPreview {
+  readonly plan: Promise<ChangeCollector>;
+  /** Ends it without a word, because its result is of no use. */
+  stop(): Promise<void>;
+}
+
+function startPreview(access: StackAccess, stackArgs: readonly string[]): RunningPreview {
+  const controller = new AbortController();
+  const plan = previewChanges(access, stackArgs, controller.signal);
+  const ended = plan.then(
+    () => {},
+    // Told where the plan is waited for, which may be later than it happens.
+    () => {},
+  );
+  return {
+    plan,
+    stop: () => {
+      controller.abort();
+      return ended;
+    },
+  };
+}
+
+async function previewChanges(
+  access: StackAccess,
+  stackArgs: readonly string[],
+  signal: AbortSignal,
+): Promise<ChangeCollector> {
   const changes = new ChangeCollector();
   await runGraph(access, {
     operation: "preview",
     kind: "preview",
     arguments: stackArgs,
+    signal,
     onEvent: (event) => changes.take(event),
   });
   return changes;
