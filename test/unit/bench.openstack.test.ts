@@ -91,7 +91,7 @@ describe("what is in a project", () => {
             { id: "f1", name: "", floating_ip_address: "10.0.0.1", project_id: "p1", description: mark("x") },
             { id: "f2", name: "", floating_ip_address: "10.0.0.2", project_id: "p1", description: "" },
           ],
-          keypairs: [{ name: "key" }],
+          keypairs: [{ name: "key-bench-os" }, { name: "key-other" }],
         },
       ),
       "bench-os",
@@ -101,7 +101,7 @@ describe("what is in a project", () => {
       "s3 mine",
       "n2 a",
       "f2 10.0.0.2",
-      "key key",
+      "key-bench-os key-bench-os",
     ]);
   });
 

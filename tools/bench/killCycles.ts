@@ -32,7 +32,9 @@ export async function runCycles(args: CyclesArgs): Promise<number> {
     const told: string[] = [];
     for (const operation of ["up", "destroy"] as const) {
       const at = share[operation] * usual[operation];
-      const { killed, engine, problem } = await environment.killed(operation, at);
+      const { killed, engine, problem, seconds: lasted } = await environment.killed(operation, at);
+      // The machine may have been busier before.
+      if (!killed) usual[operation] = Math.min(usual[operation], lasted);
       const when = killed
         ? `killed at ${at.toFixed(1)} s${engine ? "" : " (no engine yet)"}`
         : "not killed, it was faster";

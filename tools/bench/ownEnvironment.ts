@@ -51,12 +51,18 @@ export class OwnEnvironment {
   async killed(
     operation: "up" | "destroy",
     seconds: number,
-  ): Promise<{ readonly killed: boolean; readonly engine: boolean; readonly problem?: string }> {
+  ): Promise<{
+    readonly killed: boolean;
+    readonly engine: boolean;
+    readonly seconds: number;
+    readonly problem?: string;
+  }> {
     const args = [operation, this.name, ...(operation === "destroy" ? ["--yes"] : [])];
     const ended = await killedAfter(seconds, this.name, args, this.options);
     return {
       killed: ended.killed,
       engine: ended.hadEngine,
+      seconds: ended.seconds,
       ...(!ended.killed && ended.exitCode !== 0 && { problem: describeFailure(args, ended) }),
     };
   }

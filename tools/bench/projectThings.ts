@@ -9,6 +9,9 @@ export interface Thing {
   readonly name: string;
 }
 
+/** Kinds that bear no mark: whose they are is in their name only. */
+const UNMARKED: ReadonlySet<string> = new Set(["keypairs", "serverGroups", "leases"]);
+
 /**
  * Everything an inventory holds of the project, except what bears the mark of another environment: others may work in it at the same
  * time, and theirs comes and goes.
@@ -19,6 +22,7 @@ export function thingsOf(inventory: ProjectInventory, environment: string): read
     (items as readonly Item[])
       .filter(({ project_id }) => project_id === undefined || project_id === projectId)
       .filter((item) => marksOf(item).every((mark) => mark === environment))
+      .filter(({ name }) => !UNMARKED.has(kind) || name.endsWith(`-${environment}`))
       .map((item) => ({
         kind,
         id: item.id ?? item.name,
