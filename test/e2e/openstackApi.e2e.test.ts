@@ -1,6 +1,6 @@
 /**
  * The OpenStack client, the audit, the lease and the preflight against real services. Everything made here has a name that ends with
- * `-h3test...` and is removed again.
+ * `-apitest...` and is removed again.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CloudConfig, readCloud } from "../../infra/openstack/api/clouds";
@@ -14,18 +14,21 @@ import { findDrift } from "../../infra/openstack/drift";
 import { NOTHING_EXISTS } from "../../infra/openstack/existing";
 import { checkOpenStack, renderPreflight } from "../../infra/openstack/preflight";
 import { environmentMark, MARK_KEY, type OpenStackSpec, resourceNames } from "../../infra/openstack/spec";
+import { startTestCloud, type TestCloud } from "../openstack/testCloud";
 import { ProviderClient } from "../support/providerClient";
 
-const clouds = process.env.GOURMETGRAM_TESTCLOUD_CLOUDS ?? "";
-if (clouds === "") console.log("openstackApi: skipped, GOURMETGRAM_TESTCLOUD_CLOUDS names no clouds.yaml");
+const cannotRun = process.getuid?.() === 0 ? undefined : "The test cloud needs root";
+if (cannotRun !== undefined && process.env["GOURMETGRAM_REQUIRE_REAL"] === "1") throw new Error(cannotRun);
+if (cannotRun !== undefined) console.log(`${cannotRun}, skipped`);
+let clouds: string;
 
 /** Its name is the start of the other's: an audit of the first must not touch the second. */
-const ENVIRONMENT = "a-h3test";
-const NEIGHBOUR = "a-h3test-b";
+const ENVIRONMENT = "a-apitest";
+const NEIGHBOUR = "a-apitest-b";
 const nodes = { node1: { role: "controlPlane", address: "192.168.77.11" } } as const;
 const known = { nodes: ["node1"], pools: ["default"] };
 
-describe.skipIf(clouds === "")("a real OpenStack", () => {
+describe.skipIf(cannotRun !== undefined)("a real OpenStack", () => {
   let cloud: CloudConfig;
   let session: Session;
   const create = async (service: "compute" | "network", path: string, body: object): Promise<any> =>
@@ -36,16 +39,21 @@ describe.skipIf(clouds === "")("a real OpenStack", () => {
     }
   };
 
+  let testCloud: TestCloud;
   beforeAll(async () => {
+    testCloud = await startTestCloud();
+    clouds = testCloud.cloudsFile;
     cloud = readCloud("openstack", { env: { OS_CLIENT_CONFIG_FILE: clouds }, cwd: "/", home: "/root" });
     session = await openSession(cloud);
     await clean();
   });
   afterAll(async () => {
     // Where the login failed there is nothing to clean with.
-    if (session === undefined) return;
-    await clean();
-    session.close();
+    if (session !== undefined) {
+      await clean();
+      session.close();
+    }
+    await testCloud?.stop();
   });
 
   test("tells when the credential ends, also to a restricted one", async () => {
@@ -184,7 +192,7 @@ describe.skipIf(clouds === "")("a real OpenStack", () => {
       spread: "none",
       pools: { default: { flavor: "m1.medium", lease: { hours: 6, minimumMinutes: 60 } } },
     };
-    const check = (change: Partial<OpenStackSpec>, name = "p-h3test") =>
+    const check = (change: Partial<OpenStackSpec>, name = "p-apitest") =>
       checkOpenStack({
         spec: { name, infra: { ...infra, ...change }, nodes, publicPorts: [80, 8080] },
         existing: NOTHING_EXISTS,
@@ -225,12 +233,12 @@ describe.skipIf(clouds === "")("a real OpenStack", () => {
     });
 
     test("refuses a name that is taken", async () => {
-      const keypair = { name: resourceNames.keypair("q-h3test") };
+      const keypair = { name: resourceNames.keypair("q-apitest") };
       await create("compute", "/os-keypairs", { keypair });
-      const rows = await check({}, "q-h3test");
+      const rows = await check({}, "q-apitest");
       await session.request("compute", "DELETE", `/os-keypairs/${keypair.name}`);
       const names = rows.find(({ check: what }) => what === "names");
-      expect(names?.problem?.next).toContain("npm run audit -- q-h3test --remove");
+      expect(names?.problem?.next).toContain("npm run audit -- q-apitest --remove");
     });
   });
 
