@@ -202,7 +202,7 @@ describe("before anything is made", () => {
     await make("compute", "/os-keypairs", { keypair: { name: `key-${taken}` } });
     before = await project.listAll();
     since = Date.now() / 1000;
-    // They are refused before there is a state, so they may all run at the same time.
+    // Each is a stack of its own, so they may all run at the same time.
     await Promise.all(
       Object.entries(wrong).map(async ([name, { infra, nodes }], index) => {
         const refused = new ProjectEnvironment(`${STACK}-${index}`, project);
