@@ -1,5 +1,5 @@
 import type { NodeRole, Taint } from "../components/contracts";
-import { SPREADS } from "../infra/openstack/spec";
+import { DEFAULT_POOL, SPREADS } from "../infra/openstack/spec";
 import { HOSTS_DEFAULTS, LEASE_DEFAULTS, OPENSTACK_DEFAULTS } from "./defaults";
 import {
   byteQuantity,
@@ -29,9 +29,6 @@ import {
   notEmpty,
   privateNetwork,
 } from "./textFields";
-
-/** Name of the pool of nodes that name none. */
-export const DEFAULT_POOL = "default";
 
 /** The settings below `infra`. */
 export function infraField(local: LocalInfraSpec) {

@@ -9,7 +9,13 @@ import { createInstance, type InstanceArgs, type InstanceSurroundings, isId } fr
 import { Lease } from "./lease";
 import { createPrivateNetwork } from "./network";
 import { createSecurityGroups } from "./securityGroups";
-import { type NodePoolSpec, type OpenStackNodeSpec, type OpenStackSpec, resourceNames } from "./spec";
+import {
+  DEFAULT_POOL,
+  type NodePoolSpec,
+  type OpenStackNodeSpec,
+  type OpenStackSpec,
+  resourceNames,
+} from "./spec";
 
 export interface OpenStackMachinesArgs {
   /** Name of the environment; everything made in the project ends with it. */
@@ -130,9 +136,6 @@ export class OpenStackMachines extends pulumi.ComponentResource implements Machi
     this.registerOutputs({});
   }
 }
-
-/** Name of the pool of nodes that name none. */
-const DEFAULT_POOL = "default";
 
 /** How often a request is repeated whose connection broke. */
 const CONNECTION_RETRIES = 5;

@@ -75,6 +75,9 @@ export interface BootVolumeSpec {
   readonly type?: string;
 }
 
+/** Name of the pool of nodes that name none. */
+export const DEFAULT_POOL = "default";
+
 /** Virtual machines of an OpenStack project. */
 export interface OpenStackSpec {
   /** Entry of clouds.yaml. */
@@ -125,5 +128,5 @@ export const resourceNames = {
   instance: (environment: string, node: string) => `${node}-${environment}`,
   bootVolume: (environment: string, node: string) => `boot-${node}-${environment}`,
   lease: (environment: string, pool: string) =>
-    pool === "default" ? `lease-${environment}` : `lease-${pool}-${environment}`,
+    pool === DEFAULT_POOL ? `lease-${environment}` : `lease-${pool}-${environment}`,
 } as const;

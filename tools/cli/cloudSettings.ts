@@ -1,5 +1,5 @@
+import { DEFAULT_POOL } from "../../infra/openstack/spec";
 import { defaultNodes, OPENSTACK_DEFAULTS } from "../../stacks/defaults";
-import { DEFAULT_POOL } from "../../stacks/infraFields";
 import { CommandError, ExitCode } from "./commandError";
 import { PROJECT_ROOT } from "./project";
 import { projectSettings, readSettingsFile } from "./settings";

@@ -1,5 +1,5 @@
 import { homeNode } from "../../components/homeNode";
-import { DEFAULT_POOL } from "../../stacks/infraFields";
+import { DEFAULT_POOL } from "../../infra/openstack/spec";
 import { type EnvironmentSpec, isOpenStack } from "../../stacks/spec";
 import type { Change } from "./changes";
 import { nodeOfMachine } from "./pending";
