@@ -72,6 +72,7 @@ describe("a session with a machine", () => {
     expect(noted("arguments")).not.toContain("SECRET");
     expect(noted("arguments")).toContain("StrictHostKeyChecking=yes");
     const runs = join(projectRoot(), ".state", "runs");
+    expect(noted("arguments").split("\n")[3]).toMatch(new RegExp(`^${runs}/ssh-${process.pid}-[^/]+/id$`));
     const left = readdirSync(runs).filter((name) => name.startsWith(`ssh-${process.pid}-`));
     expect(left).toEqual([]);
   });

@@ -1,12 +1,13 @@
 import { spawn } from "node:child_process";
 import { realpathSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { projectRoot } from "../../components/sourceFile";
 import type { Owner } from "../../infra/local/machineFolder";
 import { SCRIPT_PATH } from "../../infra/local/naming";
 import type { CallContext } from "./resourceKind";
 
-/** This checkout: the compiled provider is at `build/tools/provider` in it. */
-export const CHECKOUT = realpathSync(resolve(__dirname, "..", "..", ".."));
+/** This checkout, as the system names it. */
+export const CHECKOUT = realpathSync(projectRoot());
 const SCRIPTS = join(CHECKOUT, "infra", "local", "scripts");
 
 /** Most a script may say before the start is forgotten. */
