@@ -116,9 +116,20 @@ const KUBERNETES_PORTS: Readonly<Record<NodeRole, readonly number[]>> = {
 /** Ports of the home node that the others must reach: one that somebody listens on, and one that will be. */
 export const PEER_PORTS: readonly number[] = [22, 6443];
 
+/** What hands the bundle to the others, on the home node: see k8s/cluster/scripts/bundle-server.sh. */
+const BUNDLE_SERVER = { port: 8099, programs: ["python3"] } as const;
+
 /** Ports that have to be free on a machine. */
 export function portsOf(node: CheckedNode, publicPorts: readonly number[]): number[] {
-  return [...KUBERNETES_PORTS[node.spec.role], ...(node.name === node.home ? publicPorts : [])];
+  return [
+    ...KUBERNETES_PORTS[node.spec.role],
+    ...(node.name === node.home ? [BUNDLE_SERVER.port, ...publicPorts] : []),
+  ];
+}
+
+/** Programs that a machine needs besides those that every node needs. */
+export function programsOf(node: CheckedNode): readonly string[] {
+  return node.name === node.home ? BUNDLE_SERVER.programs : [];
 }
 
 /** One thing that is wrong with a machine, continuing "<its host> ...". */

@@ -10,6 +10,7 @@ import {
   PEER_PORTS,
   parseFacts,
   portsOf,
+  programsOf,
   sameMachineProblems,
 } from "./facts";
 import { checkPlaces, hostOf, jumpOf, placePath } from "./places";
@@ -143,7 +144,7 @@ async function ask(
 ): Promise<SshResult> {
   const peer = nodes.find(({ name }) => name === node.home && name !== node.name)?.spec.address ?? "";
   const script = [
-    `PORTS=${shellQuote(portsOf(node, options.publicPorts ?? PUBLIC_PORTS).join(" "))}`,
+    `PORTS=${shellQuote(portsOf(node, options.publicPorts ?? PUBLIC_PORTS).join(" "))} PROGRAMS=${shellQuote(programsOf(node).join(" "))}`,
     `PEER=${shellQuote(peer)} PEER_PORTS=${shellQuote(PEER_PORTS.join(" "))}`,
     readSource("infra/hosts/scripts/check.sh"),
   ].join("\n");

@@ -34,7 +34,7 @@ import { fail, type PreflightRow } from "./checks/row";
 import { checkSecurityGroups } from "./checks/securityGroups";
 import { type ExistingKind, type ExistingResources, existingIds, nothingExists } from "./existing";
 import { selectRemains } from "./remains";
-import type { OpenStackNodeSpec, OpenStackSpec } from "./spec";
+import { DEFAULT_POOL, type OpenStackNodeSpec, type OpenStackSpec } from "./spec";
 
 export type { GitRepository } from "./checks/gitRepositories";
 export type { PreflightRow } from "./checks/row";
@@ -333,7 +333,7 @@ async function checkAllQuotas(args: PreflightArgs, facts: Facts): Promise<Prefli
     withVolumes ? facts.volumeLimits() : undefined,
     presentAmounts(args, facts),
   ]);
-  const needed = neededAmounts(infra, nodes, publicPorts, ({ pool = "default" }) => {
+  const needed = neededAmounts(infra, nodes, publicPorts, ({ pool = DEFAULT_POOL }) => {
     const found = infra.pools[pool];
     return found === undefined ? undefined : flavorOfPool(found, flavors);
   });

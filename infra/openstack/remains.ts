@@ -2,7 +2,7 @@ import type { Keypair, Server, ServerGroup } from "./api/compute";
 import type { FloatingIp, Network, Port, Router, SecurityGroup, Subnet } from "./api/network";
 import type { Lease } from "./api/reservation";
 import type { Volume } from "./api/volume";
-import { environmentMark, MARK_KEY, resourceNames } from "./spec";
+import { DEFAULT_POOL, environmentMark, MARK_KEY, resourceNames } from "./spec";
 
 /** Kinds of what can remain, in the order it has to be removed. */
 export const REMAIN_KINDS = [
@@ -232,7 +232,7 @@ function namesOf(environment: string, { nodes = [], pools = [] }: KnownNames) {
     securityGroups: (["access", "nodes"] as const).map((part) =>
       resourceNames.securityGroup(environment, part),
     ),
-    leases: ["default", ...pools].map((pool) => resourceNames.lease(environment, pool)),
+    leases: [DEFAULT_POOL, ...pools].map((pool) => resourceNames.lease(environment, pool)),
   };
 }
 

@@ -1,9 +1,6 @@
 import * as openstack from "@pulumi/openstack";
 import type * as pulumi from "@pulumi/pulumi";
-import { environmentMark, type OpenStackSpec, resourceNames } from "./spec";
-
-/** Port of the SSH server, and of the Kubernetes API. */
-export const ALWAYS_OPEN = [22, 6443] as const;
+import { ALWAYS_OPEN, environmentMark, type OpenStackSpec, resourceNames } from "./spec";
 
 /** Groups of the ports on the shared network. */
 export interface PortGroups {

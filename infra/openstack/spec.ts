@@ -102,6 +102,9 @@ export interface OpenStackSpec {
   readonly pools: Readonly<Record<string, NodePoolSpec>>;
 }
 
+/** TCP ports of the edge node that are open besides the public services: SSH and the Kubernetes API. */
+export const ALWAYS_OPEN = [22, 6443] as const;
+
 /** A node that is an OpenStack instance. */
 export interface OpenStackNodeSpec extends NodeSpec {
   /** Key of `pools`. @default "default" */

@@ -4,6 +4,7 @@ import type { CertificateAuthority } from "../../components/certificates";
 import type { ClusterAccess, Machine } from "../../components/contracts";
 import { formatProblems, type Problem } from "../../components/problems";
 import { RemoteStep, type StepFile } from "../../components/remoteStep";
+import { STORAGE_LABEL, storageNodes } from "../../components/storageNodes";
 import { type AddonImages, Addons, storageClassName } from "./addons";
 import { BundleCopy } from "./bundleCopy";
 import { FlannelNetwork } from "./flannel";
@@ -19,9 +20,6 @@ import {
   renderKubeconfig,
 } from "./kubeadmConfig";
 import { ClusterPki } from "./pki";
-
-/** Label of the nodes that keep persistent volumes; the first control plane has it when no node is given it. */
-export const storageLabel = "gourmetgram.dev/storage";
 
 /** Folder on a node where the graph puts what the node script takes up. */
 const given = "/etc/gourmetgram/cluster";
@@ -170,7 +168,7 @@ export class Cluster extends pulumi.ComponentResource {
     ];
     const addons = new Addons(
       `${name}-addons`,
-      { images: args.images, manifestsFolder: args.manifestsFolder, storageLabel },
+      { images: args.images, manifestsFolder: args.manifestsFolder, storageLabel: STORAGE_LABEL },
       { ...inside, provider, dependsOn: [...ready, network] },
     );
 
@@ -396,12 +394,10 @@ export function nodeLabels(
   machines: Readonly<Record<string, Machine>>,
   machine: Machine,
 ): Readonly<Record<string, string>> {
-  const all = Object.values(machines).sort((a, b) => (a.name < b.name ? -1 : 1));
-  const chosen = all.some((one) => one.spec.labels?.[storageLabel] !== undefined);
-  const first = all.find((one) => one.spec.role === "controlPlane");
+  const specs = Object.fromEntries(Object.values(machines).map(({ name, spec }) => [name, spec]));
   return {
     ...machine.spec.labels,
-    ...(!chosen && machine.name === first?.name ? { [storageLabel]: "true" } : {}),
+    ...(storageNodes(specs).includes(machine.name) ? { [STORAGE_LABEL]: "true" } : {}),
   };
 }
 

@@ -183,6 +183,7 @@ describe("before anything is made", () => {
     "a name that is taken": { path: "environment", next: /npm run audit -- \S+ --remove/ },
   };
   const results = new Map<string, CommandResult>();
+  let previewed: CommandResult;
   let before: object;
   let since: number;
 
@@ -207,6 +208,7 @@ describe("before anything is made", () => {
       const refused = new ProjectEnvironment(`${STACK}-${index}`, project);
       refused.configure(settings(nodes ?? one, infra));
       results.set(name, await refused.tryCommand("up"));
+      if (name === "a missing router") previewed = await refused.tryCommand("preview");
       refused.forget();
     }
   });
@@ -222,6 +224,11 @@ describe("before anything is made", () => {
     expect(code, stderr).toBe(2);
     expect(stderr).toContain(path);
     expect(stderr).toMatch(next);
+  });
+
+  test("a preview that cannot be made names the setting, too", () => {
+    expect(previewed.code, previewed.stderr).toBe(2);
+    expect(previewed.stderr).toContain("infra.privateNetwork.router");
   });
 
   test("nothing was changed in the project, not even tried", async () => {

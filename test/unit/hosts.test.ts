@@ -257,7 +257,8 @@ describe("the script of the check", () => {
     });
 
   test("tells facts of this very machine, and nothing on stderr", () => {
-    const { stdout, stderr, status } = run({ PORTS: "1", PEER: "127.0.0.1", PEER_PORTS: "1 2" });
+    const settings = { PORTS: "1", PROGRAMS: "python3 not-there", PEER: "127.0.0.1", PEER_PORTS: "1 2" };
+    const { stdout, stderr, status } = run(settings);
     const facts = parseFacts(stdout, Date.now() / 1000) as HostFacts;
     expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
     expect(Math.abs(facts.skewSeconds)).toBeLessThan(5);
@@ -267,6 +268,8 @@ describe("the script of the check", () => {
     expect(Object.values(facts.disks).every((bytes) => bytes > 0)).toBe(true);
     expect(facts.machine).toMatch(/\/[-0-9a-f]{36}$/);
     expect(facts.ports).toEqual({});
+    expect(facts.missing).toContain("not-there");
+    expect(facts.missing).not.toContain("python3");
     // Nobody listens, and that is an answer.
     expect(facts.blocked).toEqual([]);
   });
@@ -501,9 +504,11 @@ describe("the whole check, with a stand-in for ssh", () => {
     expect(seen("node2.args")).not.toContain(secret);
     expect(seen("node2.script")).not.toContain(secret);
     expect(seen("node1.script")).toMatch(
-      /^PORTS='6443 10250 2379 2380 80 8080 8081'\nPEER='' PEER_PORTS='22 6443'\n/,
+      /^PORTS='6443 10250 2379 2380 8099 80 8080 8081' PROGRAMS=python3\nPEER='' PEER_PORTS='22 6443'\n/,
     );
-    expect(seen("node2.script")).toMatch(/^PORTS=10250\nPEER=192\.168\.1\.11 PEER_PORTS='22 6443'\n/);
+    expect(seen("node2.script")).toMatch(
+      /^PORTS=10250 PROGRAMS=''\nPEER=192\.168\.1\.11 PEER_PORTS='22 6443'\n/,
+    );
   });
 
   test("tells which key a machine showed", async () => {

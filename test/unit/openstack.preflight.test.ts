@@ -14,14 +14,9 @@ import {
 } from "../../infra/openstack/checks/networks";
 import { checkGroupMembers, checkQuotas, neededAmounts, quotasOf } from "../../infra/openstack/checks/quotas";
 import { pass } from "../../infra/openstack/checks/row";
-import {
-  checkSecurityGroups,
-  closedPorts,
-  REQUIRED_PORTS,
-} from "../../infra/openstack/checks/securityGroups";
+import { checkSecurityGroups, closedPorts } from "../../infra/openstack/checks/securityGroups";
 import { NOTHING_EXISTS } from "../../infra/openstack/existing";
 import { checkOpenStack, renderPreflight } from "../../infra/openstack/preflight";
-import { ALWAYS_OPEN } from "../../infra/openstack/securityGroups";
 import { FakeOpenStack } from "../support/fakeOpenStack";
 import {
   aFlavor,
@@ -294,10 +289,6 @@ describe("security groups", () => {
   const ssh = aGroup("allow-ssh", [aRule({ port_range_min: 22, port_range_max: 22 })]);
   const check = (names: string[], groups = [ssh]) =>
     checkSecurityGroups(aSpec({ securityGroups: { kind: "existing", names } }), [80], groups);
-
-  test("the ports every environment needs are those the component opens", () => {
-    expect(REQUIRED_PORTS).toEqual(ALWAYS_OPEN);
-  });
 
   test("that exist open what must be reached", () => {
     expect(check(["allow-ssh"]).problem?.problem).toBe("do not open TCP ports 6443, 80 to anybody outside");

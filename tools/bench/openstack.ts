@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { CLOUDS_FILE_VARIABLE } from "../../infra/openstack/api/foreignVariables";
-import { ALWAYS_OPEN } from "../../infra/openstack/securityGroups";
+import { ALWAYS_OPEN } from "../../infra/openstack/spec";
 import { publicPorts } from "../../stacks/spec";
 import { cacheRoot } from "../cache/paths";
 import { BenchProject } from "./benchProject";

@@ -1,4 +1,5 @@
 import { homeNode } from "../../components/homeNode";
+import { storageNodes } from "../../components/storageNodes";
 import { DEFAULT_POOL } from "../../infra/openstack/spec";
 import { type EnvironmentSpec, isOpenStack } from "../../stacks/spec";
 import type { Change } from "./changes";
@@ -12,17 +13,13 @@ export interface MachineRisk {
   readonly text: string;
 }
 
-/** Label of the nodes that keep volumes; k8s/cluster gives it to the first control plane when no node has it. */
-const STORAGE_LABEL = "gourmetgram.dev/storage";
-
 /** Properties whose change resizes an instance in place. */
 const RESIZED_BY = /^flavor(Id|Name)$/;
 
 /** For each machine that would be replaced, removed or resized: what becomes of what it holds. */
 export function machineRisks(changes: readonly Change[], spec: EnvironmentSpec): MachineRisk[] {
   const home = homeNode(spec.nodes);
-  const keepers = Object.keys(spec.nodes).filter((node) => spec.nodes[node]?.labels?.[STORAGE_LABEL]);
-  const keepsVolumes = (node: string) => (keepers.length > 0 ? keepers.includes(node) : node === home);
+  const keepers = storageNodes(spec.nodes);
   return changes.flatMap((change): MachineRisk[] => {
     const node = nodeOfMachine(change.urn);
     if (node === undefined) return [];
@@ -49,7 +46,7 @@ export function machineRisks(changes: readonly Change[], spec: EnvironmentSpec):
         : "etcd and the volumes on it are taken along, it keeps its address; meanwhile the cluster does not answer";
       return [{ node, loses: uprooted, text: `${node} ${verb}${why}: ${text}` }];
     }
-    if (keepsVolumes(node)) {
+    if (keepers.includes(node)) {
       return [{ node, loses: true, text: `${node} ${verb}${why}: the volumes on it are lost` }];
     }
     return [{ node, loses: false, text: `${node} ${verb}${why}: it is drained first, and holds no volumes` }];

@@ -11,6 +11,7 @@ import {
   pluginsOf,
   printProgress,
   stackArguments,
+  startMachineChecks,
   withBundle,
 } from "./prepare";
 import { DEFAULT_STACK } from "./project";
@@ -49,7 +50,7 @@ async function preview(stack: string, options: PreviewOptions): Promise<void> {
   await openState(access, true);
   const stackArgs = stackArguments(access, file);
   const changes = new ChangeCollector();
-  const result = await runGraph(access, {
+  const running = runGraph(access, {
     operation: "preview",
     kind: "preview",
     arguments: [
@@ -59,6 +60,11 @@ async function preview(stack: string, options: PreviewOptions): Promise<void> {
       "--suppress-outputs",
     ],
     onEvent: (event) => changes.take(event),
+  });
+  const result = await running.catch(async (error: Error) => {
+    // What the cloud says of a name it does not know tells nobody which setting is wrong: the checks do.
+    await (await startMachineChecks(spec)).passed;
+    throw error;
   });
   const text = options.json || options.diff ? result.stdout.trimEnd() : changesOf(changes);
   process.stdout.write(`${text}\n`);

@@ -1,6 +1,6 @@
 # Says what is true of this machine, one key=value a line, and changes nothing. Runs as the login, before anything is made.
-# Settings, all may be empty: PORTS(those that have to be free) PEER(address of the home node, when this is another)
-#   PEER_PORTS(of the home node, that have to be reached)
+# Settings, all may be empty: PORTS(those that have to be free) PROGRAMS(that are needed besides those of every node)
+#   PEER(address of the home node, when this is another) PEER_PORTS(of the home node, that have to be reached)
 # A line says "done" at the end, so that a cut answer is not taken for a whole one. infra/hosts/facts.ts reads it.
 # shellcheck shell=bash
 export LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -40,7 +40,7 @@ programs() {
   for program in containerd runc conntrack iptables socat ethtool curl; do
     command -v "$program" >/dev/null || echo "installable=$program"
   done
-  for program in systemctl ip ss sysctl mount tar sha256sum setsid flock; do
+  for program in systemctl ip ss sysctl mount tar sha256sum setsid flock ${PROGRAMS:-}; do
     command -v "$program" >/dev/null || echo "missing=$program"
   done
 }

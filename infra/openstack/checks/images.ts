@@ -1,14 +1,12 @@
 import { nearest } from "../../../components/nearest";
 import type { Flavor } from "../api/compute";
 import type { Image } from "../api/image";
-import type { NodePoolSpec, OpenStackNodeSpec, OpenStackSpec } from "../spec";
+import { DEFAULT_POOL, type NodePoolSpec, type OpenStackNodeSpec, type OpenStackSpec } from "../spec";
 import { fail, type PreflightRow, pass } from "./row";
 
 /** kubeadm refuses a control plane with less: https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/install-kubeadm/ */
 const CONTROL_PLANE_CPUS = 2;
 const CONTROL_PLANE_MIB = 1700;
-
-const DEFAULT_POOL = "default";
 
 /** Flavor of a pool: the reserved one's size is that of the flavor it reserves. */
 export function flavorOfPool(pool: NodePoolSpec, flavors: readonly Flavor[]): Flavor | undefined {

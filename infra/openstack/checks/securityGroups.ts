@@ -1,10 +1,7 @@
 import { nearest } from "../../../components/nearest";
 import type { SecurityGroup, SecurityGroupRule } from "../api/network";
-import type { OpenStackSpec } from "../spec";
+import { ALWAYS_OPEN, type OpenStackSpec } from "../spec";
 import { fail, type PreflightRow, pass } from "./row";
-
-/** SSH and the Kubernetes API; a test holds it to be `ALWAYS_OPEN`, whose file would load the whole OpenStack SDK. */
-export const REQUIRED_PORTS = [22, 6443] as const;
 
 /** Existing groups exist and together open what has to be reached from outside. */
 export function checkSecurityGroups(
@@ -13,7 +10,7 @@ export function checkSecurityGroups(
   groups: readonly SecurityGroup[],
 ): PreflightRow {
   const check = "security groups";
-  const ports = [...REQUIRED_PORTS, ...publicPorts];
+  const ports = [...ALWAYS_OPEN, ...publicPorts];
   if (infra.securityGroups.kind === "created") return pass(check, `made here, for ${ports.join(", ")}`);
   const chosen: SecurityGroup[] = [];
   for (const [index, name] of infra.securityGroups.names.entries()) {
