@@ -1,4 +1,5 @@
 import type { NodeRole } from "../../components/contracts";
+import { BUNDLE_PORT } from "../../components/homeNode";
 import type { Problem } from "../../components/problems";
 import { formatBytes } from "../../components/quantity";
 import { hostOf, placePath } from "./places";
@@ -117,7 +118,7 @@ const KUBERNETES_PORTS: Readonly<Record<NodeRole, readonly number[]>> = {
 export const PEER_PORTS: readonly number[] = [22, 6443];
 
 /** What hands the bundle to the others, on the home node: see k8s/cluster/scripts/bundle-server.sh. */
-const BUNDLE_SERVER = { port: 8099, programs: ["python3"] } as const;
+const BUNDLE_SERVER = { port: BUNDLE_PORT, programs: ["python3"] } as const;
 
 /** Ports that have to be free on a machine. */
 export function portsOf(node: CheckedNode, publicPorts: readonly number[]): number[] {

@@ -2,6 +2,7 @@ import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { CertificateAuthority } from "../../components/certificates";
 import type { ClusterAccess, Machine } from "../../components/contracts";
+import { BUNDLE_PORT } from "../../components/homeNode";
 import { formatProblems, type Problem } from "../../components/problems";
 import { RemoteStep, type StepFile } from "../../components/remoteStep";
 import { STORAGE_LABEL, storageNodes } from "../../components/storageNodes";
@@ -26,8 +27,6 @@ const given = "/etc/gourmetgram/cluster";
 
 /** Port of the Kubernetes API on control planes. */
 const API_PORT = 6443;
-/** Port at which the first control plane hands the bundle to the others. */
-const BUNDLE_PORT = 8099;
 
 export interface ClusterImages extends AddonImages {
   readonly flannel: string;

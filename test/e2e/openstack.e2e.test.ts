@@ -2,9 +2,11 @@
  * Proves: machines of an environment on OpenStack, by the user's own commands on real services: made, changed, mended and removed, with
  * exactly the expected things in the project each time; wrong settings and too small limits are refused before anything is made; a run
  * that fails or is killed in the middle is finished by the next; a lease is extended in place, never shortened, and made again.
+ * One of the environments has its state in another backend than the project's own.
  * Does not prove: what runs on the machines (no machine is behind these instances), volumes, a real site's own ways to fail.
  */
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { afterAll, test as anyTest, beforeAll, describe, expect } from "vitest";
 import type { Remain } from "../../infra/openstack/audit";
 import type { FaultRule } from "../openstack/testCloud";
@@ -52,10 +54,14 @@ let plan: ReturnType<typeof tellOfPlans>;
 let lease: ReturnType<typeof tellOfLease>;
 
 beforeAll(async () => {
+  const leaseProject = await ProjectUnderTest.open(LEASED);
+  // One of them has its state elsewhere, where only the engine can read it.
+  const backend = join(dirname(leaseProject.cloudsFile), "backend");
+  mkdirSync(backend);
   const [main, beside, leased] = [
     new ProjectEnvironment(STACK, await ProjectUnderTest.open(STACK)),
     new ProjectEnvironment(PLANNED, await ProjectUnderTest.open(PLANNED)),
-    new ProjectEnvironment(LEASED, await ProjectUnderTest.open(LEASED)),
+    new ProjectEnvironment(LEASED, leaseProject, { PULUMI_BACKEND_URL: `file://${backend}` }),
   ];
   await Promise.all(
     [main, beside, leased].map(async (each) => {
@@ -535,9 +541,10 @@ function tellOfPlans(environment: ProjectEnvironment) {
     ([name, { to }]) => [name, story.step(() => environment.plan(to))] as const,
   );
   const elsewhere = (cloud: string) =>
-    story.step(() => {
+    story.step(async () => {
       environment.configure(planned(three, { cloud }));
-      return environment.tryCommand("up");
+      const runs = [await environment.tryCommand("up"), await environment.tryCommand("destroy", "--yes")];
+      return { runs, left: await environment.project.contents() };
     });
   return {
     ...{ story, environment, plans: Object.fromEntries(plans) },
@@ -554,11 +561,14 @@ describe("a change of one setting", () => {
   test.each([
     ["admin", /leads to project admin \(\w+\), but all that "e2e-os-plan" has is in project/],
     ["faulty", /leads to region RegionFaulty, but all that "e2e-os-plan" has is in region RegionOne/],
-  ] as const)("(the cloud, which leads elsewhere: %s) is refused", async (cloud, problem) => {
-    const { code, stderr } = await plan.elsewhere[cloud];
-    expect(code).toBe(2);
-    expect(stderr).toContain(`infra.cloud = "${cloud}"`);
-    expect(stderr).toMatch(problem);
+  ] as const)("(the cloud, which leads elsewhere: %s) is refused, by a destroy too", async (cloud, problem) => {
+    const { runs, left } = await plan.elsewhere[cloud];
+    for (const { code, stderr } of runs) {
+      expect(code).toBe(2);
+      expect(stderr).toContain(`infra.cloud = "${cloud}"`);
+      expect(stderr).toMatch(problem);
+    }
+    expect(left.servers).toHaveLength(3);
   });
 });
 
@@ -812,6 +822,9 @@ function tellOfLease(environment: ProjectEnvironment) {
       return { before, after: await project.ids(), contents: await project.contents(), up };
     }),
     removed: story.step(async () => {
+      // Whose release nobody told the state of.
+      const [address] = Object.keys((await project.ids()).floatingIps ?? {}) as [string];
+      await project.takeFloatingIp(address, { release: true });
       await environment.command("destroy", "--yes");
       return project.contents();
     }),
@@ -894,7 +907,7 @@ describe("a lease", () => {
     ]);
   });
 
-  test("goes with its environment", async () => {
+  test("goes with its environment, even when somebody has taken the address away", async () => {
     expect(await lease.removed).toEqual({});
   });
 });

@@ -265,9 +265,11 @@ export class ProjectEnvironment extends EnvironmentUnderTest {
   /** Removes whatever is there of it and else in its project, however a former run ended. */
   async remove(): Promise<void> {
     await this.project.setQuota(LIMITS);
-    await this.tryCommand("destroy", "--yes");
+    const { code } = await this.tryCommand("destroy", "--yes");
     await this.tryCommand("audit", "--remove", "--yes");
     await this.project.empty();
+    // Of a former run in a project that is no more.
+    if (code !== 0) await this.command("destroy", "--forget", "--yes");
   }
 
   private get env(): NodeJS.ProcessEnv {

@@ -9,6 +9,7 @@ import { hasOwnEncryption, parseSettings, projectSettings, readSettingsFile } fr
 import {
   backendVariables,
   ensureState,
+  hasUnknownForm,
   isOwnBackend,
   makeRunFolder,
   readOwnState,
@@ -282,6 +283,7 @@ describe("the state of our own backend", () => {
     const paths = write(JSON.stringify({ version: 3, checkpoint: { latest } }));
     expect(readOwnState(paths, "local")).toEqual({ version: 3, deployment: latest });
     expect(readOwnState(paths, "other")).toBeUndefined();
+    expect([hasUnknownForm(paths, "local"), hasUnknownForm(paths, "other")]).toEqual([false, false]);
   });
 
   it.each([
@@ -289,6 +291,8 @@ describe("the state of our own backend", () => {
     ["of another version", '{"version":4,"checkpoint":{"latest":{}}}'],
     ["without a deployment", '{"version":3,"checkpoint":{}}'],
   ])("is left to the engine when the file is %s", (_how, content) => {
-    expect(readOwnState(write(content), "local")).toBeUndefined();
+    const paths = write(content);
+    expect(readOwnState(paths, "local")).toBeUndefined();
+    expect(hasUnknownForm(paths, "local")).toBe(true);
   });
 });

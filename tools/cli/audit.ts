@@ -8,11 +8,10 @@ import { type CloudSettings, readCloudSettings } from "./cloudSettings";
 import { CommandError, ExitCode } from "./commandError";
 import { withExamples } from "./examples";
 import { existingOf } from "./openstackState";
-import { printProgress } from "./prepare";
+import { printProgress, readState } from "./prepare";
 import { seconds } from "./progress";
 import { DEFAULT_STACK } from "./project";
 import { countOf, renderRemains } from "./renderRemains";
-import { readOwnState, statePaths } from "./state";
 
 interface AuditOptions {
   readonly remove: boolean;
@@ -72,7 +71,7 @@ async function remove(
 }
 
 async function confirm(stack: string, remains: readonly Remain[]): Promise<void> {
-  const state = existingOf(readOwnState(statePaths(), stack));
+  const state = existingOf(await readState(stack));
   const lives = nothingExists(state)
     ? ""
     : `\n"${stack}" is in the state of this checkout; npm run destroy -- ${stack} removes it and keeps the state right.`;

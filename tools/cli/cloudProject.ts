@@ -17,9 +17,9 @@ import { type ExternalGitSpec, type OpenStackEnvironmentSpec, publicPorts } from
 import type { CloudSettings } from "./cloudSettings";
 import { CommandError, ExitCode } from "./commandError";
 import { existingOf } from "./openstackState";
+import type { ExportedDeployment } from "./pending";
 import type { Print } from "./prepare";
 import { PROJECT_ROOT } from "./project";
-import { readOwnState, statePaths } from "./state";
 
 /** A login in the project of a clouds.yaml entry. @throws ProblemsError, ApiError */
 export function openProject(cloud: string): Promise<Session> {
@@ -33,11 +33,14 @@ export interface CloudProject {
   readonly existing: ExistingResources;
 }
 
-/** Logs in. The state is read from its file: this comes before the engine is there. @throws ProblemsError */
-export async function openCloudProject(spec: OpenStackEnvironmentSpec): Promise<CloudProject> {
-  const existing = existingOf(readOwnState(statePaths(), spec.name));
+/** Logs in. @param state what the environment's state holds, if it has one. @throws ProblemsError */
+export async function openCloudProject(
+  spec: OpenStackEnvironmentSpec,
+  state: ExportedDeployment | undefined,
+): Promise<CloudProject> {
+  const existing = existingOf(state);
   const session = await openProject(spec.infra.cloud);
-  refuseOtherPlace(session, spec, existing);
+  refuseOtherPlace(session, spec.name, existing);
   return { session, spec, existing };
 }
 
@@ -60,11 +63,7 @@ export async function checkProject(project: CloudProject, print: Print): Promise
  *
  * @throws ProblemsError when the state is about another project or region
  */
-function refuseOtherPlace(
-  session: Session,
-  spec: OpenStackEnvironmentSpec,
-  { place }: ExistingResources,
-): void {
+function refuseOtherPlace(session: Session, environment: string, { place }: ExistingResources): void {
   const { cloud, projectId, projectName } = session;
   const project = place !== undefined && place.project !== projectId;
   const region = place?.region !== undefined && cloud.region !== undefined && place.region !== cloud.region;
@@ -74,9 +73,9 @@ function refuseOtherPlace(
       path: "infra.cloud",
       value: cloud.name,
       problem: project
-        ? `leads to project ${projectName} (${projectId}), but all that "${spec.name}" has is in project ${place.project}`
-        : `leads to region ${cloud.region}, but all that "${spec.name}" has is in region ${place?.region}`,
-      next: `name the entry of clouds.yaml it was made with; to move, run npm run destroy -- ${spec.name} there first`,
+        ? `leads to project ${projectName} (${projectId}), but all that "${environment}" has is in project ${place.project}`
+        : `leads to region ${cloud.region}, but all that "${environment}" has is in region ${place?.region}`,
+      next: `name the entry of clouds.yaml it was made with; to move, run npm run destroy -- ${environment} there first; if that project is gone for good, npm run destroy -- ${environment} --forget`,
     },
   ]);
 }
@@ -209,6 +208,27 @@ function findingsOf(drift: Drift, spec: OpenStackEnvironmentSpec, print: Print):
 }
 
 export { renderRemains } from "./renderRemains";
+
+/**
+ * What a destroy must not ask the project to remove, because it is gone already: some kinds are not removed but led elsewhere first.
+ *
+ * @returns URNs
+ * @throws ProblemsError when the project is not the one the environment is in, where each removal would succeed and mean nothing
+ */
+export async function missingFromProject(
+  cloud: string,
+  environment: string,
+  state: ExportedDeployment | undefined,
+): Promise<readonly string[]> {
+  const existing = existingOf(state);
+  const session = await openProject(cloud);
+  try {
+    refuseOtherPlace(session, environment, existing);
+    return (await findDrift(session, existing)).missing.map(({ urn }) => urn);
+  } finally {
+    session.close();
+  }
+}
 
 /**
  * What is left of an environment in its project after a destroy. Its state is empty then, so what a killed run left outside of it is

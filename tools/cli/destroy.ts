@@ -5,16 +5,20 @@ import { removeAccessFiles } from "./accessBundle";
 import { readCloudSettings } from "./cloudSettings";
 import { CommandError, ExitCode } from "./commandError";
 import { withExamples } from "./examples";
+import { forgetMissing } from "./forgetMissing";
 import { renderLeftovers } from "./leftovers";
 import { runGraph } from "./operation";
 import { loadCloudProject, loadPreflight } from "./partners";
 import {
+  exportState,
   GONE_OPTION,
   giveUpHosts,
   openStack,
   openState,
   pluginsOf,
   printProgress,
+  removeStack,
+  type StackAccess,
   stackArguments,
 } from "./prepare";
 import { seconds } from "./progress";
@@ -25,6 +29,7 @@ import { removeSnapshots } from "./state";
 interface DestroyOptions {
   readonly yes: boolean;
   readonly gone: readonly string[];
+  readonly forget: boolean;
 }
 
 /** `npm run destroy`: removes an environment, then looks whether anything of it is left on this host. */
@@ -36,10 +41,12 @@ export function createDestroyCommand(): Command {
     .argument("[stack]", "environment", DEFAULT_STACK)
     .option("-y, --yes", "do not ask", false)
     .option(...GONE_OPTION)
+    .option("--forget", "its machines or its project are gone for good: remove its state, ask nobody", false)
     .action(destroy);
   return withExamples(command, [
     ["npm run destroy", "asks first"],
     ["npm run destroy -- mystack --yes", "does not ask, for scripts"],
+    ["npm run destroy -- mystack --forget", "its OpenStack project was closed, and what was in it with it"],
   ]);
 }
 
@@ -49,13 +56,22 @@ async function destroy(stack: string, options: DestroyOptions): Promise<void> {
   const kind = kindOf(projectSettings(file.content["config"])["infra"], "local");
   const access = await openStack(stack, printProgress, pluginsOf(kind));
   const state = await openState(access, false);
-  await giveUpHosts(access, options.gone);
   const resources = state?.resources ?? 0;
+  if (options.forget) {
+    if (!options.yes && resources > 0)
+      await confirm(`This forgets "${stack}" (${resources} resources)`, stack);
+    await forget(access);
+    if (kind === "local") proveHost(stack);
+    return;
+  }
+  await giveUpHosts(access, options.gone);
   refuseProtected(stack, state?.protectedNames ?? []);
   if (resources > 0) {
+    const missing = kind === "openstack" ? await missingThings(access) : [];
     if (!options.yes) {
-      await confirm(stack, resources);
+      await confirm(`This removes "${stack}" (${resources} resources) with all its data`, stack);
     }
+    await forgetMissing(access, stackArguments(access, file), missing);
     const result = await runGraph(access, {
       operation: "destroy",
       kind: "destroy",
@@ -70,6 +86,21 @@ async function destroy(stack: string, options: DestroyOptions): Promise<void> {
   removeSnapshots(access.paths, stack);
   if (kind === "openstack") await proveProject(stack);
   if (kind === "local") proveHost(stack);
+}
+
+/** The state goes, and what this checkout knows of the environment; what is elsewhere stays. */
+async function forget(access: StackAccess): Promise<void> {
+  const { stack, paths } = access;
+  await removeStack(access);
+  removeAccessFiles(paths, stack);
+  removeSnapshots(paths, stack);
+  printProgress(`Forgot "${stack}". What is left of it elsewhere, if anything, is nobody's now.`);
+}
+
+/** What is in the state and not in its project any more. @throws ProblemsError when it is another project */
+async function missingThings(access: StackAccess): Promise<readonly string[]> {
+  const { cloud } = readCloudSettings(access.stack, undefined);
+  return loadCloudProject().missingFromProject(cloud, access.stack, await exportState(access));
 }
 
 /** @throws CommandError when something is kept from removal; the engine would find it only half way through */
@@ -113,17 +144,15 @@ async function proveProject(stack: string): Promise<void> {
   }
 }
 
-async function confirm(stack: string, resources: number): Promise<void> {
+async function confirm(what: string, stack: string): Promise<void> {
   if (!process.stdin.isTTY) {
     throw new CommandError(
-      `This removes "${stack}" (${resources} resources) with all its data. Next: run it with --yes, there is no terminal to ask on.`,
+      `${what}. Next: run it with --yes, there is no terminal to ask on.`,
       ExitCode.refused,
     );
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await terminal.question(
-    `This removes "${stack}" (${resources} resources) with all its data. Type its name to go on: `,
-  );
+  const answer = await terminal.question(`${what}. Type its name to go on: `);
   terminal.close();
   if (answer.trim() !== stack) {
     throw new CommandError("Nothing was removed.", ExitCode.refused);

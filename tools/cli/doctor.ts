@@ -11,10 +11,10 @@ import { withExamples } from "./examples";
 import { describeLock, findLocks, lockState } from "./locks";
 import { existingOf } from "./openstackState";
 import { type BuildPlan, loadBundle, loadCloudProject, loadPreflight, loadToolchain } from "./partners";
-import { checkSettings, pluginsOf } from "./prepare";
+import { checkSettings, pluginsOf, printProgress, readState } from "./prepare";
 import { seconds } from "./progress";
 import { DEFAULT_STACK } from "./project";
-import { readOwnState, statePaths } from "./state";
+import { isOwnBackend, statePaths } from "./state";
 
 /** One line of the doctor's table. */
 export interface Finding {
@@ -123,9 +123,14 @@ async function hostFindings(spec: EnvironmentSpec): Promise<Finding[]> {
 async function projectFindings(spec: EnvironmentSpec): Promise<Finding[]> {
   if (!isOpenStack(spec)) return [];
   const { openProject, preflight } = loadCloudProject();
+  const plugins = pluginsOf(spec.infra.kind);
+  if (!isOwnBackend(statePaths()) && (await loadToolchain().planToolchain({ plugins })).missing.length > 0) {
+    const found = "not looked at: what is there already only the engine can read from this backend";
+    return [{ check: "project", result: "wait", found, next: "npm run toolchain" }];
+  }
   try {
     const session = await openProject(spec.infra.cloud);
-    const existing = existingOf(readOwnState(statePaths(), spec.name));
+    const existing = existingOf(await readState(spec.name, printProgress, plugins));
     const rows = await preflight({ session, spec, existing });
     session.close();
     return rows.map(({ check, ok, found, problem }) => ({

@@ -41,6 +41,7 @@ import { parseSettings, readSettingsFile, type SettingsFile } from "./settings";
 import {
   backendVariables,
   ensureState,
+  hasUnknownForm,
   isOwnBackend,
   isRunning,
   makeRunFolder,
@@ -98,7 +99,7 @@ export async function startMachineChecks(
   if (isLocal(spec)) refuse("this host", loadPreflight().checkLocalHost(spec));
   if (!isOpenStack(spec)) return { passed: Promise.resolve() };
   const { openCloudProject, checkProject } = loadCloudProject();
-  const project = await openCloudProject(spec);
+  const project = await openCloudProject(spec, await readState(spec.name, print, pluginsOf(spec.infra.kind)));
   const passed = checkProject(project, print);
   // Told where it is waited for, which may be later than it happens.
   passed.catch(() => {});
@@ -295,6 +296,20 @@ export function stackArguments(access: StackAccess, file: SettingsFile): string[
   return ["--stack", access.stack, ...(configFile === undefined ? [] : ["--config-file", configFile])];
 }
 
+/**
+ * The state of an environment before its engine is there, which then need not be: a state in our own backend is a file. Only for
+ * another backend, or a file of an unknown form, the engine is seen to and asked.
+ */
+export async function readState(
+  stack: string,
+  print: Print = printProgress,
+  plugins: readonly string[] = [],
+): Promise<ExportedDeployment | undefined> {
+  const paths = statePaths();
+  if (isOwnBackend(paths) && !hasUnknownForm(paths, stack)) return readOwnState(paths, stack);
+  return exportState(await openStack(stack, print, plugins));
+}
+
 /** The state as the engine exports it, secrets encrypted; undefined when there is no such stack. */
 export async function exportState(access: StackAccess): Promise<ExportedDeployment | undefined> {
   const own = isOwnBackend(access.paths) ? readOwnState(access.paths, access.stack) : undefined;
@@ -352,6 +367,15 @@ async function createStack(access: StackAccess): Promise<void> {
   const result = await runEngine(access.engine, args, access.paths.settings);
   if (result.exitCode !== 0) {
     throw new CommandError(`The stack "${access.stack}" cannot be created:\n${result.stderr.trim()}`);
+  }
+}
+
+/** Removes a stack's state, whatever is in it; without one nothing happens. */
+export async function removeStack(access: StackAccess): Promise<void> {
+  const args = ["stack", "rm", access.stack, "--force", "--yes", "--preserve-config"];
+  const result = await runEngine(access.engine, args, access.paths.settings);
+  if (result.exitCode !== 0 && !/no stack named/.test(result.stderr)) {
+    throw new CommandError(`The stack "${access.stack}" cannot be removed:\n${result.stderr.trim()}`);
   }
 }
 

@@ -154,9 +154,8 @@ const CHECKPOINT_VERSION = 3;
  * none, or when its form is not the known one: then the engine has to be asked.
  */
 export function readOwnState(paths: StatePaths, stack: string): ExportedDeployment | undefined {
-  const path = join(paths.root, ".pulumi", "stacks", PROJECT_NAME, `${stack}.json`);
   try {
-    const file = JSON.parse(readFileSync(path, "utf8")) as {
+    const file = JSON.parse(readFileSync(ownStatePath(paths, stack), "utf8")) as {
       readonly version?: number;
       readonly checkpoint?: { readonly latest?: ExportedDeployment["deployment"] };
     };
@@ -167,4 +166,13 @@ export function readOwnState(paths: StatePaths, stack: string): ExportedDeployme
   } catch {
     return undefined;
   }
+}
+
+/** True when there is a state in our own backend that `readOwnState` cannot read. */
+export function hasUnknownForm(paths: StatePaths, stack: string): boolean {
+  return existsSync(ownStatePath(paths, stack)) && readOwnState(paths, stack) === undefined;
+}
+
+function ownStatePath(paths: StatePaths, stack: string): string {
+  return join(paths.root, ".pulumi", "stacks", PROJECT_NAME, `${stack}.json`);
 }

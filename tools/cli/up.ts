@@ -5,6 +5,7 @@ import { ChangeCollector, changesOf } from "./changes";
 import type { CloudFindings, CloudProject } from "./cloudProject";
 import { CommandError, ExitCode } from "./commandError";
 import { withExamples } from "./examples";
+import { forgetMissing } from "./forgetMissing";
 import { type MachineRisk, machineRisks, renderRisks } from "./machineRisks";
 import { runGraph } from "./operation";
 import { readOutputs } from "./outputs";
@@ -93,7 +94,9 @@ async function up(stack: string, options: UpOptions): Promise<void> {
   if (outdated) {
     await early?.stop();
     if (findings.homeIsGone) access = withVariables(access, { GOURMETGRAM_DISCARD: "1" });
-    await forgetMissing(access, stackArgs, findings);
+    // With the first control plane all that was in the cluster is gone too.
+    const missing = findings.homeIsGone ? "all" : findings.missing;
+    await forgetMissing(access, stackArgs, missing);
   }
   const replaced = [...asked, ...(findings?.failed ?? [])];
   if (early) {
@@ -138,22 +141,6 @@ async function settled(
 
 function replacing(urns: readonly string[]): string[] {
   return urns.flatMap((urn) => ["--replace", urn]);
-}
-
-/** What is gone from the project leaves the state, so that the run makes it again. */
-async function forgetMissing(
-  access: StackAccess,
-  stackArgs: readonly string[],
-  findings: CloudFindings,
-): Promise<void> {
-  if (findings.missing.length === 0) return;
-  // With the first control plane all that was in the cluster is gone too.
-  const targets = findings.homeIsGone ? [] : findings.missing.flatMap((urn) => ["--target", urn]);
-  await runGraph(access, {
-    operation: "refresh",
-    kind: "refresh",
-    arguments: [...stackArgs, ...targets, "--yes", "--skip-preview", "--suppress-outputs"],
-  });
 }
 
 /** @throws CommandError when data would end that nobody said may end */
