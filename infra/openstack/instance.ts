@@ -90,12 +90,9 @@ export function createInstance(
       ...opts,
       // Its ports can be in one instance only.
       deleteBeforeReplace: true,
-      replaceOnChanges: [
-        // Another image would be written over the disk in place, without a word to what is on it.
-        ...["imageId", "imageName"],
-        // Another reservation is another place: a resize would move the instance out of the one it is in.
-        ...("reservedId" in args.flavor ? ["flavorId"] : []),
-      ],
+      ...imageOptions(args.spec),
+      // Another reservation is another place: a resize would move the instance out of the one it is in.
+      replaceOnChanges: "reservedId" in args.flavor ? ["flavorId"] : [],
       additionalSecretOutputs: ["userData"],
       customTimeouts: { create: INSTANCE_TIMEOUT, update: INSTANCE_TIMEOUT, delete: INSTANCE_TIMEOUT },
     },
@@ -106,6 +103,15 @@ export function createInstance(
 function flavorOf({ flavor }: InstanceArgs): Pick<openstack.compute.InstanceArgs, "flavorId" | "flavorName"> {
   if ("reservedId" in flavor) return { flavorId: flavor.reservedId };
   return isId(flavor.name) ? { flavorId: flavor.name } : { flavorName: flavor.name };
+}
+
+/**
+ * Another image in the settings makes its instance anew; in place, the provider would write it over the disk without a word to what is
+ * on it. That a site gives the image another name, or a newer image this one, changes nothing for what runs: both happen often, and a
+ * refresh would take them for a change of the settings.
+ */
+function imageOptions({ image }: OpenStackSpec): pulumi.CustomResourceOptions {
+  return { ignoreChanges: ["imageId", "imageName"], replacementTrigger: image };
 }
 
 /** The image on the flavor's own disk, or on a volume of its own. */
@@ -127,7 +133,7 @@ function diskOf(
       metadata: { [MARK_KEY]: environment, "gourmetgram-node": node },
     },
     // It holds all that the node has; a protected resource is neither replaced nor destroyed by the engine.
-    { ...opts, protect: !bootVolume.discard },
+    { ...opts, ...imageOptions(spec), ignoreChanges: ["imageId"], protect: !bootVolume.discard },
   );
   return {
     blockDevices: [

@@ -549,6 +549,21 @@ function tellOfPlans(environment: ProjectEnvironment) {
   return {
     ...{ story, environment, plans: Object.fromEntries(plans) },
     elsewhere: { admin: elsewhere("admin"), faulty: elsewhere("faulty") },
+    newerImage: story.step(async () => {
+      environment.configure(planned(three));
+      await environment.project.removeImage("e2e-image");
+      await environment.project.addImage("e2e-image");
+      await environment.command("refresh");
+      return (await environment.plan(planned(three))).changes;
+    }),
+    noImage: story.step(async () => {
+      await environment.project.removeImage("e2e-image");
+      return {
+        same: await environment.tryCommand("up"),
+        anew: await environment.tryCommand("up", "--replace", "node2"),
+        left: await environment.project.contents(),
+      };
+    }),
   };
 }
 
@@ -568,6 +583,20 @@ describe("a change of one setting", () => {
       expect(stderr).toContain(`infra.cloud = "${cloud}"`);
       expect(stderr).toMatch(problem);
     }
+    expect(left.servers).toHaveLength(3);
+  });
+});
+
+describe("an image", () => {
+  test("that the site has made newer changes nothing for the instances there are, not even after a refresh", async () => {
+    expect(await plan.newerImage).toEqual([]);
+  });
+
+  test("that is gone stops only what would make an instance, before anything is removed", async () => {
+    const { same, anew, left } = await plan.noImage;
+    expect(same.code, same.stderr).toBe(0);
+    expect(anew.code, anew.stderr).toBe(2);
+    expect(anew.stderr).toContain('infra.image = "e2e-image"');
     expect(left.servers).toHaveLength(3);
   });
 });

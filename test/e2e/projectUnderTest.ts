@@ -68,6 +68,12 @@ export class ProjectUnderTest extends TestCloud {
     if (!answer.ok) throw new Error(`image ${name}: ${answer.status} ${await answer.text()}`);
   }
 
+  /** What a site does to old images. */
+  async removeImage(name: string): Promise<void> {
+    const { images } = await this.request("user", "image", "GET", `/v2/images?name=${name}`);
+    for (const { id } of images) await this.request("user", "image", "DELETE", `/v2/images/${id}`);
+  }
+
   /** Ids of everything in the project but images. */
   async ids(): Promise<Ids> {
     const { images: _, ...all } = await this.listAll();

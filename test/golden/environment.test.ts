@@ -34,7 +34,9 @@ function render(graph: Graph): readonly object[] {
       ...(node.provider ? { provider: name(node.provider) } : {}),
       ...(node.deletedWith ? { deletedWith: name(node.deletedWith) } : {}),
       ...(node.deleteBeforeReplace ? { deleteBeforeReplace: true } : {}),
+      ...(node.ignoreChanges.length > 0 ? { ignoreChanges: node.ignoreChanges } : {}),
       ...(node.replaceOnChanges.length > 0 ? { replaceOnChanges: node.replaceOnChanges } : {}),
+      ...(node.replacementTrigger !== undefined ? { replacementTrigger: node.replacementTrigger } : {}),
       ...(node.custom ? { inputs: inputsOf(node) } : {}),
     }));
 }

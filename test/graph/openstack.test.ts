@@ -173,7 +173,9 @@ describe("machines of an OpenStack environment", () => {
     const [first, second] = [graph.get("machines-node1"), graph.get("machines-node2")];
     expect(graph.waits(first, second) || graph.waits(second, first)).toBe(false);
     expect(first.deleteBeforeReplace).toBe(true);
-    expect(first.replaceOnChanges).toEqual(["imageId", "imageName"]);
+    // Another image of the settings; not what a site does to its images.
+    expect(first.replacementTrigger).toBe("CC-Ubuntu24.04");
+    expect(first.ignoreChanges).toEqual(["imageId", "imageName"]);
     expect(graph.get("machines-node1-private").deleteBeforeReplace).toBe(true);
     // Another address is another machine: a running one would keep the old.
     expect(graph.get("machines-node1-private").replaceOnChanges).toEqual(["fixedIps"]);
@@ -295,6 +297,7 @@ describe("what the settings add", () => {
       metadata: { "gourmetgram-environment": "lab", "gourmetgram-node": "node1" },
     });
     expect(volume.protect).toBe(true);
+    expect([volume.replacementTrigger, volume.ignoreChanges]).toEqual(["CC-Ubuntu24.04", ["imageId"]]);
     expect(
       more
         .ofType("SecGroupRule")

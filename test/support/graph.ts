@@ -27,6 +27,8 @@ export interface GraphNode {
   readonly deleteBeforeReplace: boolean;
   readonly ignoreChanges: readonly string[];
   readonly replaceOnChanges: readonly string[];
+  /** What makes it anew when it changes. */
+  readonly replacementTrigger?: unknown;
   readonly additionalSecretOutputs: readonly string[];
   readonly aliases: readonly object[];
   /** create, update, delete as given, for example `10m`. */
@@ -221,6 +223,7 @@ function nodeOf(request: any, urn: string): GraphNode {
     deleteBeforeReplace: request.getDeletebeforereplace(),
     ignoreChanges: request.getIgnorechangesList(),
     replaceOnChanges: request.getReplaceonchangesList(),
+    replacementTrigger: request.getReplacementTrigger()?.toJavaScript() ?? undefined,
     additionalSecretOutputs: request.getAdditionalsecretoutputsList(),
     aliases: request.getAliasesList().map((alias: { toObject(): object }) => alias.toObject()),
     timeouts: Object.fromEntries(Object.entries(timeouts).filter(([, length]) => length !== "")) as Record<

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { parseEnvironment } from "../../stacks/parse";
 import type { Change } from "../../tools/cli/changes";
-import { machineRisks, renderRisks } from "../../tools/cli/machineRisks";
+import { machineRisks, makesMachine, renderRisks } from "../../tools/cli/machineRisks";
 
 const INSTANCE = "openstack:compute/instance:Instance";
 const LEASE = "gourmetgram:openstack:Lease";
@@ -29,6 +29,16 @@ function change(op: string, name: string, type = INSTANCE, properties: string[] 
 }
 
 describe("changes of machines", () => {
+  it("that make one are the first of a node and another of it", () => {
+    const makes = (op: string, name = "machines-node2", type = INSTANCE) =>
+      makesMachine(change(op, name, type));
+    expect(["create", "replace", "update", "delete"].filter((op) => makes(op))).toEqual([
+      "create",
+      "replace",
+    ]);
+    expect(makes("create", "machines-node2-private", "openstack:networking/port:Port")).toBe(false);
+  });
+
   it("of a worker are no loss: it is drained and holds no volumes", () => {
     expect(machineRisks([change("replace", "machines-node2", INSTANCE, ["imageName"])], spec)).toEqual([
       {

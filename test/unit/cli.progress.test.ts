@@ -263,6 +263,16 @@ describe("changes of a preview", () => {
     );
   });
 
+  it("that a trigger asks for are told by the inputs that differ", () => {
+    const collector = new ChangeCollector();
+    const [old, present] = [
+      { inputs: { imageName: "a", metadata: { role: "x" }, __defaults: [] } },
+      { inputs: { imageName: "b", metadata: { role: "x" }, __defaults: ["y"] } },
+    ];
+    collector.take(pre(step("node1", "replace", { old, new: { ...present, custom: true } })));
+    expect(collector.changes).toMatchObject([{ op: "replace", properties: ["imageName"] }]);
+  });
+
   it("say so when there are none", () => {
     const collector = new ChangeCollector();
     collector.take(pre(step("node1", "same")));

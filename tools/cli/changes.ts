@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { EngineEvent, StepMetadata } from "./events";
 import { isCustom, resourceTitle } from "./progress";
 
@@ -84,11 +85,21 @@ function countLine({ changes, unchangedCount }: ChangeCollector): string {
   return `${counts.join(", ")}, ${unchangedCount} unchanged.`;
 }
 
-function changedProperties({ op, detailedDiff, diffs, keys }: StepMetadata): string[] {
+function changedProperties(metadata: StepMetadata): string[] {
+  const { op, detailedDiff, diffs, keys } = metadata;
   if (op !== "update" && op !== "replace") {
     return [];
   }
   const detailed = Object.keys(detailedDiff ?? {});
   const plain = [...(op === "replace" ? (keys ?? []) : []), ...(diffs ?? [])];
-  return [...new Set(detailed.length > 0 ? detailed : plain)].sort();
+  const told = detailed.length > 0 ? detailed : plain;
+  // Of a replacement that a trigger asks for nobody compares the properties.
+  return [...new Set(told.length > 0 ? told : differentInputs(metadata))].sort();
+}
+
+function differentInputs({ old, new: present }: StepMetadata): string[] {
+  const [before, after] = [old?.inputs ?? {}, present?.inputs ?? {}];
+  return Object.keys({ ...before, ...after }).filter(
+    (key) => !key.startsWith("__") && !isDeepStrictEqual(before[key], after[key]),
+  );
 }

@@ -44,18 +44,25 @@ export async function openCloudProject(
   return { session, spec, existing };
 }
 
-/** @throws CommandError with the table of all checks when one failed */
-export async function checkProject(project: CloudProject, print: Print): Promise<void> {
+/**
+ * @returns what refuses a plan that makes an instance; other plans may go on
+ * @throws CommandError with the table of all checks when one failed
+ */
+export async function checkProject(project: CloudProject, print: Print): Promise<CommandError | undefined> {
   const rows = await preflight(project);
-  const failed = rows.filter(({ ok }) => !ok).length;
-  if (failed > 0) {
-    throw new CommandError(
-      `${renderPreflight(rows)}\n\n${failed} of ${rows.length} checks of the project failed; nothing was made.`,
+  const failed = rows.filter(({ ok }) => !ok);
+  if (failed.length > 0) {
+    const refusal = new CommandError(
+      `${renderPreflight(rows)}\n\n${failed.length} of ${rows.length} checks of the project failed; nothing was made.`,
       ExitCode.refused,
     );
+    const mayGoOn = failed.every(({ stops }) => stops === "new instances");
+    if (mayGoOn && project.existing.resources.servers.length > 0) return refusal;
+    throw refusal;
   }
   // The first time it is worth seeing what was looked at.
   if (nothingExists(project.existing)) print(renderPreflight(rows));
+  return undefined;
 }
 
 /**

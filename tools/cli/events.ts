@@ -32,6 +32,7 @@ export interface StepMetadata {
 export interface StepState {
   /** Missing for components. */
   readonly custom?: boolean;
+  readonly inputs?: Readonly<Record<string, unknown>>;
 }
 
 /** Reads the lines that were added to a growing file since the last call. */

@@ -13,6 +13,11 @@ export interface MachineRisk {
   readonly text: string;
 }
 
+/** True for a change that makes a machine, the first one of a node or another. */
+export function makesMachine({ op, urn }: Change): boolean {
+  return (op === "create" || op === "replace") && nodeOfMachine(urn) !== undefined;
+}
+
 /** Properties whose change resizes an instance in place. */
 const RESIZED_BY = /^flavor(Id|Name)$/;
 

@@ -84,6 +84,8 @@ export interface OngoingChecks {
   readonly project?: CloudProject;
   /** Settled when all is well. Whoever makes or builds anything waits for it. */
   readonly passed: Promise<void>;
+  /** What refuses a plan that makes a machine; undefined when nothing does. */
+  readonly refusal: Promise<CommandError | undefined>;
 }
 
 /**
@@ -97,13 +99,14 @@ export async function startMachineChecks(
   print: Print = printProgress,
 ): Promise<OngoingChecks> {
   if (isLocal(spec)) refuse("this host", loadPreflight().checkLocalHost(spec));
-  if (!isOpenStack(spec)) return { passed: Promise.resolve() };
+  if (!isOpenStack(spec)) return { passed: Promise.resolve(), refusal: Promise.resolve(undefined) };
   const { openCloudProject, checkProject } = loadCloudProject();
   const project = await openCloudProject(spec, await readState(spec.name, print, pluginsOf(spec.infra.kind)));
-  const passed = checkProject(project, print);
+  const refusal = checkProject(project, print);
+  const passed = refusal.then(() => {});
   // Told where it is waited for, which may be later than it happens.
-  passed.catch(() => {});
-  return { project, passed };
+  for (const each of [refusal, passed]) each.catch(() => {});
+  return { project, passed, refusal };
 }
 
 /**

@@ -6,7 +6,7 @@ import type { CloudFindings, CloudProject } from "./cloudProject";
 import { CommandError, ExitCode } from "./commandError";
 import { withExamples } from "./examples";
 import { forgetMissing } from "./forgetMissing";
-import { type MachineRisk, machineRisks, renderRisks } from "./machineRisks";
+import { type MachineRisk, machineRisks, makesMachine, renderRisks } from "./machineRisks";
 import { runGraph } from "./operation";
 import { readOutputs } from "./outputs";
 import { loadCloudProject } from "./partners";
@@ -68,7 +68,7 @@ export function createUpCommand(): Command {
 async function up(stack: string, options: UpOptions): Promise<void> {
   const started = Date.now();
   const { file, spec } = checkSettings(stack);
-  const { project, passed } = await startMachineChecks(spec);
+  const { project, passed, refusal } = await startMachineChecks(spec);
   const opened = await openStack(stack, printProgress, pluginsOf(spec.infra.kind), passed);
   await checkExistingHosts(spec, opened, file);
   let access = await withBundle(opened, spec.infra.kind, printProgress, passed);
@@ -101,11 +101,16 @@ async function up(stack: string, options: UpOptions): Promise<void> {
   const replaced = [...asked, ...(findings?.failed ?? [])];
   if (early) {
     const again = () => startPreview(access, [...stackArgs, ...replacing(replaced)]);
-    const plan = await (outdated ? again() : early).plan;
+    // What the graph looks up and the checks miss is told by the checks.
+    const plan = await (outdated ? again() : early).plan.catch(async (error: Error) => {
+      throw (await refusal) ?? error;
+    });
     expected = plan.count;
     if (options.preview) {
       printProgress(changesOf(plan));
     }
+    const refused = await refusal;
+    if (refused !== undefined && plan.changes.some(makesMachine)) throw refused;
     const risks = machineRisks(plan.changes, spec);
     if (risks.length > 0) printProgress(renderRisks(risks));
     refuseLosses(risks, replaced.map(nodeOfMachine), options.discard);

@@ -62,7 +62,7 @@ export function checkFlavors(
   });
 }
 
-/** The image exists once, can be booted, and fits every flavor's disk and memory. */
+/** The image exists once, can be booted, and fits every flavor's disk and memory. Instances that are there need it no more. */
 export function checkImage(
   infra: OpenStackSpec,
   nodes: Readonly<Record<string, OpenStackNodeSpec>>,
@@ -70,14 +70,16 @@ export function checkImage(
   flavors: readonly Flavor[],
   otherNames: readonly string[],
 ): PreflightRow {
-  const problem = (found: string, text: string, next: string, allowed?: string) =>
-    fail("image", found, {
+  const problem = (found: string, text: string, next: string, allowed?: string): PreflightRow => ({
+    ...fail("image", found, {
       path: "infra.image",
       value: infra.image,
       problem: text,
       ...(allowed === undefined ? {} : { allowed }),
       next,
-    });
+    }),
+    stops: "new instances",
+  });
   const [image] = images;
   if (image === undefined) {
     const meant = nearest(infra.image, otherNames);

@@ -8,6 +8,8 @@ export interface PreflightRow {
   readonly found: string;
   /** What is wrong and what to do; there when it is not ok. */
   readonly problem?: Problem;
+  /** What fails only where an instance is made. @default every run */
+  readonly stops?: "new instances";
 }
 
 export function pass(check: string, found: string): PreflightRow {
