@@ -18,18 +18,19 @@ export function createFloatingIp(
   opts: pulumi.CustomResourceOptions,
 ): pulumi.Output<string> {
   const { floatingIp } = args.spec;
-  const address =
-    floatingIp.kind === "existing"
-      ? floatingIp.address
-      : new openstack.networking.FloatingIp(
-          `${name}-floating-ip`,
-          { pool: floatingIp.pool, description: environmentMark(args.environment) },
-          opts,
-        ).address;
-  return new openstack.networking.FloatingIpAssociate(
-    `${name}-floating-ip-port`,
-    { floatingIp: address, portId: args.portId },
-    // A port has one floating IP at a time.
-    { ...opts, deleteBeforeReplace: true },
-  ).floatingIp;
+  const attach = (address: pulumi.Input<string>, more: pulumi.CustomResourceOptions = {}) =>
+    new openstack.networking.FloatingIpAssociate(
+      `${name}-floating-ip-port`,
+      { floatingIp: address, portId: args.portId },
+      // A port has one floating IP at a time.
+      { ...opts, deleteBeforeReplace: true, ...more },
+    ).floatingIp;
+  if (floatingIp.kind === "existing") return attach(floatingIp.address);
+  const own = new openstack.networking.FloatingIp(
+    `${name}-floating-ip`,
+    { pool: floatingIp.pool, description: environmentMark(args.environment) },
+    opts,
+  );
+  // The provider cannot detach an address that is gone, as it is after a destroy that was killed in the middle.
+  return attach(own.address, { deletedWith: own });
 }

@@ -143,6 +143,7 @@ describe("machines of an OpenStack environment", () => {
     expect(attached.inputs).toMatchObject({ floatingIp: "203.0.113.10", portId: "machines-node1-shared-id" });
     expect(graph.waits(attached, graph.get("machines-node1"))).toBe(false);
     expect(graph.waits(graph.get("machines-node1"), attached)).toBe(false);
+    expect(attached.deletedWith).toBe(graph.get("machines-floating-ip").urn);
   });
 
   test("are reached through the first control plane, with host keys known before they exist", () => {
@@ -247,7 +248,8 @@ describe("what the settings add", () => {
     expect(parse(existing.get("machines-node1").inputs.userData)).toMatchObject({
       ssh_authorized_keys: ["ssh-ed25519 machines-login"],
     });
-    expect(existing.get("machines-floating-ip-port").inputs.floatingIp).toBe("203.0.113.77");
+    const attached = existing.get("machines-floating-ip-port");
+    expect([attached.inputs.floatingIp, attached.deletedWith]).toEqual(["203.0.113.77", ""]);
     expect(existing.get("machines-node2-private").inputs.fixedIps[0].subnetId).toBe("id-of-lab-subnet");
     expect(existing.get("machines-node2-shared").inputs.securityGroupIds).toEqual([
       "id-of-allow-ssh",
