@@ -120,6 +120,11 @@ export function staleOutputs(root) {
     });
 }
 
+const LINTS = [
+  { name: "lint and format", file: "node_modules/@biomejs/biome/bin/biome", args: ["check", "."] },
+  { name: "shell scripts", shellcheck: true },
+];
+
 /** What a command comes down to: steps run one after another, the first failure ends it. */
 export function planCommand(command, args) {
   const vitest = (projects, ...extra) => ({
@@ -146,15 +151,10 @@ export function planCommand(command, args) {
       };
     case "mutate":
       return { compile: true, steps: [{ name: "mutations", file: "build/tools/mutate.js", args }] };
+    case "lint":
+      return { compile: true, steps: LINTS };
     case "check":
-      return {
-        compile: true,
-        steps: [
-          { name: "lint and format", file: "node_modules/@biomejs/biome/bin/biome", args: ["check", "."] },
-          { name: "shell scripts", shellcheck: true },
-          vitest(FAST_PROJECTS),
-        ],
-      };
+      return { compile: true, steps: [...LINTS, vitest(FAST_PROJECTS)] };
     default:
       return undefined;
   }
@@ -169,7 +169,7 @@ async function main(argv) {
   const [command, ...args] = argv;
   const plan = planCommand(command, args);
   if (plan === undefined) {
-    const known = [...CLI_COMMANDS, "build", "test", "e2e", "golden", "mutate", "testcloud", "check"];
+    const known = [...CLI_COMMANDS, "build", "test", "e2e", "golden", "mutate", "testcloud", "lint", "check"];
     fail(`Unknown command ${JSON.stringify(command ?? "")}. Known: ${known.join(", ")}. Example: npm run up`);
   }
   await install(root);

@@ -168,6 +168,7 @@ describe("commands", () => {
     expect(projects("test")).toEqual(["unit", "graph", "golden", "preview"]);
     expect(projects("e2e")).toEqual(["e2e"]);
     expect(projects("check")).toEqual(["unit", "graph", "golden"]);
+    expect(projects("lint")).toEqual([]);
     expect(runner.planCommand("golden", [])?.steps[0]?.args).toContain("--update");
   });
 });
