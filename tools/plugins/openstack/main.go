@@ -31,8 +31,6 @@ func main() {
 
 func run(arguments []string) error {
 	debug.SetGCPercent(garbagePercent)
-	// Asked for first: an engine may end while its plugin still starts.
-	parent := os.Getppid()
 	flags := flag.NewFlagSet("pulumi-resource-openstack", flag.ContinueOnError)
 	// Every engine passes it. Spans are not sent anywhere.
 	flags.String("tracing", "", "endpoint for traces")
@@ -55,7 +53,7 @@ func run(arguments []string) error {
 			return fmt.Errorf("reach the engine at %s: %w", address, err)
 		}
 	}
-	return serve(parent, newServer(engine))
+	return serve(newServer(engine))
 }
 
 func newServer(engine *provider.HostClient) pulumirpc.ResourceProviderServer {

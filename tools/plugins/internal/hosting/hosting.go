@@ -12,11 +12,12 @@ import (
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/util/rpcutil"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 )
 
-// parentCheck is the time between two looks at whether the engine still runs.
-const parentCheck = 250 * time.Millisecond
+// engineCheck is the time between two looks at whether the engine still runs.
+const engineCheck = 250 * time.Millisecond
 
 // endGrace is how long calls under way may take to end after an interrupt, before the process leaves anyway. The
 // engine kills a plugin after five seconds.
@@ -44,14 +45,14 @@ func ParseArguments(arguments []string) (Arguments, error) {
 	return parsed, nil
 }
 
-// Serve runs the gRPC server until an interrupt or the end of the parent process. The context given to register ends
+// Serve runs the gRPC server until an interrupt or the end of the engine. The context given to register ends
 // first, so that calls under way can stop what they started.
 func Serve(register func(ctx context.Context, server *grpc.Server) error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go endWithParent(ctx, cancel)
+	go endWithEngine(ctx, cancel)
 
 	stopServing := make(chan bool)
 	handle, err := rpcutil.ServeWithOptions(rpcutil.ServeOptions{
@@ -77,21 +78,27 @@ func Serve(register func(ctx context.Context, server *grpc.Server) error) error 
 	}
 }
 
-// endWithParent cancels when the process that started this one is gone. Without it a killed engine leaves its plugins
-// (and the commands they run) behind.
-func endWithParent(ctx context.Context, cancel context.CancelFunc) {
-	parent := os.Getppid()
-	ticker := time.NewTicker(parentCheck)
+// endWithEngine cancels when nobody reads what this process prints: the engine holds the other end of that pipe for as long as it
+// lives. Without it a killed engine leaves its plugins (and the commands they run) behind. The parent's process number would not do:
+// an engine that is killed while its plugin starts is gone before the plugin can know it.
+func endWithEngine(ctx context.Context, cancel context.CancelFunc) {
+	ticker := time.NewTicker(engineCheck)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if os.Getppid() != parent {
+			if outputIsClosed() {
 				cancel()
 				return
 			}
 		}
 	}
+}
+
+func outputIsClosed() bool {
+	output := []unix.PollFd{{Fd: int32(os.Stdout.Fd())}}
+	_, err := unix.Poll(output, 0)
+	return err == nil && output[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0
 }

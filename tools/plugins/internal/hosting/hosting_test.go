@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -28,7 +29,8 @@ func TestMain(m *testing.M) {
 	case "parent":
 		child := exec.Command(os.Args[0])
 		child.Env = append(os.Environ(), "HOSTING_TEST_ROLE=plugin")
-		child.Stdout = os.Stdout
+		// Over a pipe of its own, as the engine reads it.
+		child.Stdout = struct{ io.Writer }{os.Stdout}
 		if err := child.Start(); err != nil {
 			os.Exit(1)
 		}
@@ -76,6 +78,12 @@ func TestServePrintsItsPortAndEndsOnInterrupt(t *testing.T) {
 }
 
 func TestPluginEndsWithAKilledEngine(t *testing.T) {
+	for name, isUp := range map[string]bool{"at work": true, "while it starts": false} {
+		t.Run(name, func(t *testing.T) { endsWithAKilledEngine(t, isUp) })
+	}
+}
+
+func endsWithAKilledEngine(t *testing.T, isUp bool) {
 	parent, lines := startRole(t, "parent")
 	child := 0
 	for child == 0 && lines.Scan() {
@@ -84,7 +92,7 @@ func TestPluginEndsWithAKilledEngine(t *testing.T) {
 		}
 	}
 	// The port comes when the plugin is up.
-	if !lines.Scan() && child == 0 {
+	if child == 0 || (isUp && !lines.Scan()) {
 		t.Fatal("no plugin")
 	}
 	_ = parent.Process.Kill()
