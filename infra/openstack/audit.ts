@@ -1,3 +1,4 @@
+import { atOnce } from "./api/atOnce";
 import { listKeypairs, listServerGroups, listServers } from "./api/compute";
 import {
   listFloatingIps,
@@ -38,45 +39,20 @@ export async function findRemains(
 export async function readInventory(session: Session): Promise<ProjectInventory> {
   // An administrator would otherwise see those of every project.
   const own = { project_id: session.projectId };
-  const [
-    servers,
-    serverGroups,
-    keypairs,
-    volumes,
-    floatingIps,
-    ports,
-    subnets,
-    networks,
-    routers,
-    securityGroups,
-    leases,
-  ] = await Promise.all([
-    listServers(session),
-    listServerGroups(session),
-    listKeypairs(session),
-    listVolumes(session),
-    listFloatingIps(session, own),
-    listPorts(session, own),
-    listSubnets(session, own),
-    listNetworks(session),
-    listRouters(session, own),
-    listSecurityGroups(session, own),
-    listLeases(session),
-  ]);
-  return {
-    projectId: session.projectId,
-    servers,
-    serverGroups,
-    keypairs,
-    volumes,
-    floatingIps,
-    ports,
-    subnets,
-    networks,
-    routers,
-    securityGroups,
-    leases,
-  };
+  const inventory = await atOnce<Omit<ProjectInventory, "projectId">>({
+    servers: listServers(session),
+    serverGroups: listServerGroups(session),
+    keypairs: listKeypairs(session),
+    volumes: listVolumes(session),
+    floatingIps: listFloatingIps(session, own),
+    ports: listPorts(session, own),
+    subnets: listSubnets(session, own),
+    networks: listNetworks(session),
+    routers: listRouters(session, own),
+    securityGroups: listSecurityGroups(session, own),
+    leases: listLeases(session),
+  });
+  return { projectId: session.projectId, ...inventory };
 }
 
 export interface RemovalOptions {

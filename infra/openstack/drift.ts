@@ -1,3 +1,4 @@
+import { atOnce } from "./api/atOnce";
 import { listKeypairs, listServerGroups, listServers, type Server } from "./api/compute";
 import {
   listFloatingIps,
@@ -54,58 +55,41 @@ export async function findDrift(session: Session, existing: ExistingResources): 
     kinds: ExistingKind | readonly ExistingKind[],
     list: () => Promise<T[]>,
   ): Promise<T[] | undefined> => ([kinds].flat().some(has) ? await list() : undefined);
-  const [
-    servers,
-    keypairs,
-    serverGroups,
-    networks,
-    subnets,
-    routers,
-    groups,
-    rules,
-    ports,
-    ips,
-    volumes,
-    leases,
-  ] = await Promise.all([
-    read("servers", () => listServers(session)),
-    read("keypairs", () => listKeypairs(session)),
-    read("serverGroups", () => listServerGroups(session)),
-    read("networks", () => listNetworks(session)),
-    read("subnets", () => listSubnets(session)),
-    read("routers", () => listRouters(session)),
-    read("securityGroups", () => listSecurityGroups(session)),
-    read("securityGroupRules", () => listSecurityGroupRules(session)),
-    read("ports", () => listPorts(session)),
-    read(["floatingIps", "floatingIpAssociations"], () => listFloatingIps(session)),
-    read("volumes", () => listVolumes(session)),
-    read("leases", () => listLeases(session)),
-  ]);
+  const found = await atOnce({
+    servers: read("servers", () => listServers(session)),
+    keypairs: read("keypairs", () => listKeypairs(session)),
+    serverGroups: read("serverGroups", () => listServerGroups(session)),
+    networks: read("networks", () => listNetworks(session)),
+    subnets: read("subnets", () => listSubnets(session)),
+    routers: read("routers", () => listRouters(session)),
+    groups: read("securityGroups", () => listSecurityGroups(session)),
+    rules: read("securityGroupRules", () => listSecurityGroupRules(session)),
+    ports: read(["ports", "routerInterfaces"], () => listPorts(session)),
+    ips: read(["floatingIps", "floatingIpAssociations"], () => listFloatingIps(session)),
+    volumes: read("volumes", () => listVolumes(session)),
+    leases: read("leases", () => listLeases(session)),
+  });
+  const keypairs = found.keypairs?.map(({ name }) => ({ id: name }));
+  const attachments = found.ips?.map(({ id, port_id }) => ({ id: associationId(id, port_id) }));
   return compareWithCloud(
     existing,
     {
-      ...ids("servers", servers),
-      ...ids(
-        "keypairs",
-        keypairs?.map(({ name }) => ({ id: name })),
-      ),
-      ...ids("serverGroups", serverGroups),
-      ...ids("networks", networks),
-      ...ids("subnets", subnets),
-      ...ids("routers", routers),
-      ...ids("securityGroups", groups),
-      ...ids("securityGroupRules", rules),
-      ...ids("ports", ports),
-      ...ids("routerInterfaces", ports),
-      ...ids("floatingIps", ips),
-      ...ids(
-        "floatingIpAssociations",
-        ips?.map(({ id, port_id }) => ({ id: associationId(id, port_id) })),
-      ),
-      ...ids("volumes", volumes),
-      ...ids("leases", leases?.filter(isLive)),
+      ...ids("servers", found.servers),
+      ...ids("keypairs", keypairs),
+      ...ids("serverGroups", found.serverGroups),
+      ...ids("networks", found.networks),
+      ...ids("subnets", found.subnets),
+      ...ids("routers", found.routers),
+      ...ids("securityGroups", found.groups),
+      ...ids("securityGroupRules", found.rules),
+      ...ids("ports", found.ports),
+      ...ids("routerInterfaces", found.ports),
+      ...ids("floatingIps", found.ips),
+      ...ids("floatingIpAssociations", attachments),
+      ...ids("volumes", found.volumes),
+      ...ids("leases", found.leases?.filter(isLive)),
     },
-    servers ?? [],
+    found.servers ?? [],
   );
 }
 

@@ -1,4 +1,5 @@
 import { formatProblem, type Problem, ProblemsError } from "../../components/problems";
+import { atOnce } from "./api/atOnce";
 import type { CloudConfig } from "./api/cloudEntry";
 import { listFlavors, listKeypairs, listServerGroups, listServers, readComputeLimits } from "./api/compute";
 import { findImages, listImageNames } from "./api/image";
@@ -33,7 +34,7 @@ import {
 import { fail, type PreflightRow } from "./checks/row";
 import { checkSecurityGroups } from "./checks/securityGroups";
 import { type ExistingKind, type ExistingResources, existingIds, nothingExists } from "./existing";
-import { selectRemains } from "./remains";
+import { type ProjectInventory, selectRemains } from "./remains";
 import { DEFAULT_POOL, type OpenStackNodeSpec, type OpenStackSpec } from "./spec";
 
 export type { GitRepository } from "./checks/gitRepositories";
@@ -277,47 +278,23 @@ function missingServices(infra: OpenStackSpec, session: Session, leased: boolean
 }
 
 async function checkFree(args: PreflightArgs, session: Session, facts: Facts): Promise<PreflightRow> {
-  const [
-    servers,
-    serverGroups,
-    keypairs,
-    volumes,
-    floatingIps,
-    ports,
-    subnets,
-    networks,
-    routers,
-    groups,
-    leases,
-  ] = await Promise.all([
-    facts.servers(),
-    facts.serverGroups(),
-    facts.keypairs(),
-    facts.volumes(),
-    facts.floatingIps(),
-    facts.ports(),
-    facts.subnets(),
-    facts.networks(),
-    facts.routers(),
-    facts.securityGroups(),
-    facts.leases(),
-  ]);
-  const ours = <T extends { readonly project_id: string }>(items: readonly T[]) =>
-    items.filter(({ project_id }) => project_id === session.projectId);
-  const inventory = {
-    projectId: session.projectId,
-    servers,
-    serverGroups,
-    keypairs,
-    volumes,
-    floatingIps,
-    ports: ours(ports),
-    subnets: ours(subnets),
-    networks,
-    routers: ours(routers),
-    securityGroups: groups,
-    leases,
-  };
+  // Of those that an administrator sees of every project only ours are of interest.
+  const ours = async <T extends { readonly project_id: string }>(list: () => Promise<readonly T[]>) =>
+    (await list()).filter(({ project_id }) => project_id === session.projectId);
+  const found = await atOnce<Omit<ProjectInventory, "projectId">>({
+    servers: facts.servers(),
+    serverGroups: facts.serverGroups(),
+    keypairs: facts.keypairs(),
+    volumes: facts.volumes(),
+    floatingIps: facts.floatingIps(),
+    ports: ours(facts.ports),
+    subnets: ours(facts.subnets),
+    networks: facts.networks(),
+    routers: ours(facts.routers),
+    securityGroups: facts.securityGroups(),
+    leases: facts.leases(),
+  });
+  const inventory = { projectId: session.projectId, ...found };
   const known = { nodes: Object.keys(args.spec.nodes), pools: Object.keys(args.spec.infra.pools) };
   return checkNames(args.spec.name, selectRemains(inventory, args.spec.name, known));
 }
