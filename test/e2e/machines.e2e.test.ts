@@ -198,6 +198,13 @@ describe("three machines", () => {
     );
   });
 
+  test("know the host by a hardware address that stays when one of them goes", () => {
+    const bridge = `/sys/class/net/${environmentNames(root, environment).bridge}`;
+    expect(readFileSync(`${bridge}/address`, "utf8").trim()).toMatch(/^02:67:/);
+    // 3: set, and not that of a port.
+    expect(readFileSync(`${bridge}/addr_assign_type`, "utf8").trim()).toBe("3");
+  });
+
   test("tell their traits", async () => {
     const traits = await ssh(one, "cat /etc/gourmetgram/machine.env");
     expect(traits.split("\n")).toEqual(

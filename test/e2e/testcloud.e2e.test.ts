@@ -348,6 +348,12 @@ test("a machine that lost its server while the watcher was dead goes with the ne
   expect(await traces(id)).not.toEqual([]);
   await startTestCloud({ machines: true, machineDir: machineImage() });
   await until("its machine is gone", 30, async () => (await traces(id)).length === 0);
+  // The host's own hardware addresses stay as the others know them; 3: set, and not that of a machine's cable.
+  const bridges = readdirSync("/sys/class/net").filter((name) => name.startsWith("tc-"));
+  expect(bridges.map((name) => readIfThere(`/sys/class/net/${name}/addr_assign_type`).trim())).toEqual([
+    "3",
+    "3",
+  ]);
   expect(await first("hostname")).toBe(nodes[0]?.name);
 });
 

@@ -83,8 +83,10 @@ ensure_bridge() {
     found=$(cat "/sys/class/net/$bridge/ifalias")
     [[ $found == "$alias" ]] || fail "the interface $bridge exists and is not ours (its alias is '$found', ours would be '$alias')"
   else
-    # Two machines of one environment may come here at the same time; the loser finds the bridge made.
-    ip link add name "$bridge" type bridge stp_state 0 forward_delay 0 2>/dev/null || [[ -e /sys/class/net/$bridge ]] ||
+    # Two machines of one environment may come here at the same time; the loser finds the bridge made. A bridge without a hardware
+    # address of its own has that of one of its cables: with that machine gone, the others would talk to it for seconds.
+    ip link add name "$bridge" address "$(hardware_address "$gateway")" type bridge stp_state 0 forward_delay 0 2>/dev/null ||
+      [[ -e /sys/class/net/$bridge ]] ||
       fail "cannot make the bridge $bridge: does the kernel have bridges (ip link add type bridge)?"
     ip link set dev "$bridge" alias "$alias"
   fi
@@ -92,6 +94,13 @@ ensure_bridge() {
   if [[ -e /proc/sys/net/ipv6/conf/$bridge/disable_ipv6 ]]; then printf 1 >"/proc/sys/net/ipv6/conf/$bridge/disable_ipv6"; fi
   ip address replace "$gateway/$prefix" dev "$bridge"
   ip link set dev "$bridge" up
+}
+
+# hardware_address ADDRESS: always the same, so that what others remember of a machine or bridge that was made again stays right.
+hardware_address() {
+  local IFS=.
+  # shellcheck disable=SC2086
+  printf '02:67:%02x:%02x:%02x:%02x' $1
 }
 
 # start_time PID: clock ticks since boot at which the process started; with the PID it names one process for ever.

@@ -61,7 +61,7 @@ load() {
     address=${nics#* * }
     address=${address%%/*}
   else
-    nics="eth0 $(hardware_address) $address/$prefix $bridge $gateway"
+    nics="eth0 $(hardware_address "$address") $address/$prefix $bridge $gateway"
   fi
 }
 
@@ -338,13 +338,6 @@ answers() {
   # shellcheck disable=SC2016  # expanded by the inner shell
   timeout 1 "${within[@]}" bash -c 'read -r banner <"/dev/tcp/$1/22" && [[ $banner == SSH-* ]]' bash "$address" \
     2>/dev/null || return 1
-}
-
-# One address, one hardware address: what others remember of a restarted machine stays right.
-hardware_address() {
-  local IFS=.
-  # shellcheck disable=SC2086
-  printf '02:67:%02x:%02x:%02x:%02x' $address
 }
 
 machine_failed() {

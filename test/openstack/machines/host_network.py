@@ -1,5 +1,6 @@
 """Bridges and routes on this host: one bridge per network with machines, one route per floating address."""
 
+import hashlib
 import ipaddress
 import json
 import re
@@ -70,8 +71,16 @@ def our_routes() -> dict[str, str]:
     }
 
 
+def bridge_address(name: str) -> str:
+    """Hardware address of a bridge, always the same."""
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return ":".join(["02", *(digest[at : at + 2] for at in range(0, 10, 2))])
+
+
 def add_bridge(name: str, public: bool) -> None:
-    ip("link", "add", "name", name, "type", "bridge", "stp_state", "0", "forward_delay", "0")
+    # Without one of its own it would have that of one of its cables: with that machine gone, the others would talk to it for seconds.
+    address = bridge_address(name)
+    ip("link", "add", "name", name, "address", address, "type", "bridge", "stp_state", "0", "forward_delay", "0")
     ip("link", "set", "dev", name, "alias", ALIAS)
     # No IPv6 on it; the setting ends with the bridge.
     setting = Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6")
