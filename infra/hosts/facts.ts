@@ -97,6 +97,8 @@ export interface CheckedNode {
   readonly environment: string;
   /** Name of the node that everything else hangs on. */
   readonly home?: string;
+  /** The other nodes take the bundle from it. @default they do not */
+  readonly handsOutBundle?: boolean;
 }
 
 /** Least memory of a machine, bytes: kubeadm's own bar for a control plane. */
@@ -124,13 +126,14 @@ const BUNDLE_SERVER = { port: BUNDLE_PORT, programs: ["python3"] } as const;
 export function portsOf(node: CheckedNode, publicPorts: readonly number[]): number[] {
   return [
     ...KUBERNETES_PORTS[node.spec.role],
-    ...(node.name === node.home ? [BUNDLE_SERVER.port, ...publicPorts] : []),
+    ...(node.handsOutBundle ? [BUNDLE_SERVER.port] : []),
+    ...(node.name === node.home ? publicPorts : []),
   ];
 }
 
 /** Programs that a machine needs besides those that every node needs. */
 export function programsOf(node: CheckedNode): readonly string[] {
-  return node.name === node.home ? BUNDLE_SERVER.programs : [];
+  return node.handsOutBundle ? BUNDLE_SERVER.programs : [];
 }
 
 /** One thing that is wrong with a machine, continuing "<its host> ...". */

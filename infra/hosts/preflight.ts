@@ -33,6 +33,8 @@ export interface HostsCheckOptions {
   readonly privateKey?: string;
   /** Ports that the first control plane will publish. @default 80, 8080 and 8081 */
   readonly publicPorts?: readonly number[];
+  /** Where the nodes take the bundle from. @default the first control plane */
+  readonly bundleUrl?: string;
   /** Folder for files that must not outlive the check, readable by its owner only. @default a new one for temporary files */
   readonly folder?: string;
   /** Takes what could not be looked at; nothing is wrong with it. @default nobody hears of it */
@@ -58,7 +60,7 @@ export async function checkHosts(spec: HostsCheckSpec, options: HostsCheckOption
     ...checkClient(options.privateKey),
   ];
   if (problems.length > 0) return problems;
-  const nodes = checkedNodes(spec);
+  const nodes = checkedNodes(spec, options);
   const client = new SshClient({ spec: spec.infra, ...spec, ...options });
   try {
     const limit = spec.infra.jumpNode === undefined ? nodes.length : JUMPS_AT_A_TIME;
@@ -69,7 +71,10 @@ export async function checkHosts(spec: HostsCheckSpec, options: HostsCheckOption
   }
 }
 
-function checkedNodes({ name, infra, nodes }: HostsCheckSpec): CheckedNode[] {
+function checkedNodes(
+  { name, infra, nodes }: HostsCheckSpec,
+  { bundleUrl }: HostsCheckOptions,
+): CheckedNode[] {
   const home = homeNode(nodes);
   return Object.entries(nodes).map(([node, spec]) => ({
     name: node,
@@ -77,6 +82,7 @@ function checkedNodes({ name, infra, nodes }: HostsCheckSpec): CheckedNode[] {
     user: infra.user,
     environment: name,
     ...(home !== undefined && { home }),
+    handsOutBundle: node === home && bundleUrl === undefined,
   }));
 }
 

@@ -236,7 +236,8 @@ describe("facts", () => {
     expect(hostProblems(worker, { ...FIT, memory: 1e9 - 1 })).toHaveLength(1);
     expect(portsOf(worker, [80])).toEqual([10250]);
     expect(portsOf(node({ name: "node3" }), [80])).toEqual([6443, 10250, 2379, 2380]);
-    expect(portsOf(node(), [80, 8080])).toEqual([6443, 10250, 2379, 2380, 8099, 80, 8080]);
+    expect(portsOf(node(), [80, 8080])).toEqual([6443, 10250, 2379, 2380, 80, 8080]);
+    expect(portsOf(node({ handsOutBundle: true }), [80])).toEqual([6443, 10250, 2379, 2380, 8099, 80]);
   });
 
   test("two nodes that are one machine are told by the machine", () => {

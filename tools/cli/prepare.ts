@@ -127,6 +127,7 @@ export async function checkExistingHosts(
     const problems = await loadHostsPreflight().checkHosts(spec, {
       ...(privateKey === undefined ? {} : { privateKey }),
       publicPorts: publicPorts(spec),
+      ...(spec.cluster.bundleUrl === undefined ? {} : { bundleUrl: spec.cluster.bundleUrl }),
       folder,
       note: (problem) => print(formatProblem(problem)),
     });

@@ -1,5 +1,5 @@
 # Says what is true of this machine, one key=value a line, and changes nothing. Runs as the login, before anything is made.
-# Settings, all may be empty: PORTS(those that have to be free) PROGRAMS(that are needed besides those of every node)
+# Settings, all may be empty: PORTS(those that have to be free) PROGRAMS(that hand out the bundle, if this machine does)
 #   PEER(address of the home node, when this is another) PEER_PORTS(of the home node, that have to be reached)
 # A line says "done" at the end, so that a cut answer is not taken for a whole one. infra/hosts/facts.ts reads it.
 # shellcheck shell=bash
@@ -40,6 +40,8 @@ programs() {
   for program in containerd runc conntrack iptables socat ethtool curl; do
     command -v "$program" >/dev/null || echo "installable=$program"
   done
+  # A machine whose image brings the bundle hands out none.
+  ! grep -qs '^GG_BUNDLES=.' /etc/gourmetgram/machine.env || PROGRAMS=''
   for program in systemctl ip ss sysctl mount tar sha256sum setsid flock ${PROGRAMS:-}; do
     command -v "$program" >/dev/null || echo "missing=$program"
   done
