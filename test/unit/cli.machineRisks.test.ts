@@ -39,6 +39,13 @@ describe("changes of machines", () => {
     expect(makes("create", "machines-node2-private", "openstack:networking/port:Port")).toBe(false);
   });
 
+  it("are told in the order of the nodes, whatever the engine's was", () => {
+    const plan = ["machines-node3", "machines-node1", "machines-node2"].map((name) =>
+      change("replace", name),
+    );
+    expect(machineRisks(plan, spec).map(({ node }) => node)).toEqual(["node1", "node2", "node3"]);
+  });
+
   it("of a worker are no loss: it is drained and holds no volumes", () => {
     expect(machineRisks([change("replace", "machines-node2", INSTANCE, ["imageName"])], spec)).toEqual([
       {

@@ -21,8 +21,12 @@ export function makesMachine({ op, urn }: Change): boolean {
 /** Properties whose change resizes an instance in place. */
 const RESIZED_BY = /^flavor(Id|Name)$/;
 
-/** For each machine that would be replaced, removed or resized: what becomes of what it holds. */
+/** For each machine that would be replaced, removed or resized: what becomes of what it holds. In the order of the nodes' names. */
 export function machineRisks(changes: readonly Change[], spec: EnvironmentSpec): MachineRisk[] {
+  return risksOf(changes, spec).sort((a, b) => (a.node < b.node ? -1 : 1));
+}
+
+function risksOf(changes: readonly Change[], spec: EnvironmentSpec): MachineRisk[] {
   const home = homeNode(spec.nodes);
   const keepers = storageNodes(spec.nodes);
   return changes.flatMap((change): MachineRisk[] => {
