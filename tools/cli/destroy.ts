@@ -82,19 +82,22 @@ async function destroy(stack: string, options: DestroyOptions): Promise<void> {
   } else {
     printProgress(`There is nothing in the state of "${stack}".`);
   }
-  removeAccessFiles(access.paths, stack);
-  removeSnapshots(access.paths, stack);
+  removeFiles(access);
   if (kind === "openstack") await proveProject(stack);
   if (kind === "local") proveHost(stack);
 }
 
 /** The state goes, and what this checkout knows of the environment; what is elsewhere stays. */
 async function forget(access: StackAccess): Promise<void> {
-  const { stack, paths } = access;
   await removeStack(access);
+  removeFiles(access);
+  printProgress(`Forgot "${access.stack}". What is left of it elsewhere, if anything, is nobody's now.`);
+}
+
+/** What this checkout keeps of an environment besides its state. */
+function removeFiles({ paths, stack }: StackAccess): void {
   removeAccessFiles(paths, stack);
   removeSnapshots(paths, stack);
-  printProgress(`Forgot "${stack}". What is left of it elsewhere, if anything, is nobody's now.`);
 }
 
 /** What is in the state and not in its project any more. @throws ProblemsError when it is another project */

@@ -310,7 +310,10 @@ export async function readState(
   plugins: readonly string[] = [],
 ): Promise<ExportedDeployment | undefined> {
   const paths = statePaths();
-  if (isOwnBackend(paths) && !hasUnknownForm(paths, stack)) return readOwnState(paths, stack);
+  if (isOwnBackend(paths)) {
+    const own = readOwnState(paths, stack);
+    if (own !== undefined || !hasUnknownForm(paths, stack)) return own;
+  }
   return exportState(await openStack(stack, print, plugins));
 }
 
